@@ -1,0 +1,112 @@
+"""Files that are whole or absent, and folders that hold one run only.
+
+Every file of a run is written under a temporary name beside its own and renamed, so that a
+run killed at any instant leaves nothing half-written behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError, UsageError
+
+__all__ = ["claim", "digest", "read_json", "whole", "write_json"]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; rename it to `path` when the block ends well.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "calls.csv"
+    >>> with whole(path) as part:
+    ...     _ = part.write_text("B03,nuclear")
+    >>> path.read_text(), part.exists()
+    ('B03,nuclear', False)
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, one key a line, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that this package wrote.
+
+    Raises
+    ------
+    DataError
+        When the file is absent or damaged; it names the path.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("no such file", where=str(path)) from None
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"cannot be read ({error})", where=str(path), remedy="delete it and run again"
+        ) from None
+
+
+def digest(*parts: Any) -> str:
+    """Return a short hash of what a result was made from: paths by content, the rest by JSON.
+
+    Examples
+    --------
+    >>> digest({"seed": 0}) == digest({"seed": 0}), digest({"seed": 0}) == digest({"seed": 1})
+    (True, False)
+    """
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                sha.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            sha.update(json.dumps(part, sort_keys=True).encode())
+        sha.update(b"\0")
+    return sha.hexdigest()[:16]
+
+
+def claim(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what a folder is for, or check that it is for the same thing.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file that holds the settings; written when absent.
+    settings : mapping
+        JSON types only.
+
+    Raises
+    ------
+    UsageError
+        When the folder holds a run with other settings; it names the first that differs.
+    """
+    wanted: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    held: dict[str, Any] = read_json(path)
+    for key in sorted({*wanted, *held}):
+        if held.get(key) != wanted.get(key):
+            raise UsageError(
+                f"holds another run: {key} was {held.get(key)!r} and is now {wanted.get(key)!r}",
+                where=str(path.parent),
+                remedy="name another folder with -o, or delete this one",
+            )

@@ -1,0 +1,172 @@
+"""The names that every table, file and figure uses, in one place.
+
+Columns at every border are the Cytomining and CellProfiler ones; the well is written
+`B03`; the TAS words are those of Hamilton et al. 2007 as the package draws them
+(`hts_classify.features`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, get_args
+
+from .errors import DataError
+
+__all__ = [
+    "ALIASES",
+    "BATCH",
+    "CALL",
+    "CENTRES",
+    "COMPOUND",
+    "CONCENTRATION",
+    "CONTROL",
+    "FOLD",
+    "GROUP",
+    "INTERVALS",
+    "LEVEL",
+    "MARGIN",
+    "METADATA",
+    "PATH",
+    "PATHS",
+    "PLATE",
+    "ROLE",
+    "SCORE",
+    "SCORED",
+    "SITE",
+    "TARGET",
+    "TITLES",
+    "UNLABELLED",
+    "UNSCORED",
+    "WELL",
+    "FeatureKind",
+    "channel_word",
+    "feature_columns",
+    "split_well",
+    "well_name",
+]
+
+METADATA: Final = "Metadata_"
+PLATE: Final = "Metadata_Plate"
+WELL: Final = "Metadata_Well"
+SITE: Final = "Metadata_Site"
+COMPOUND: Final = "Metadata_Compound"
+CONCENTRATION: Final = "Metadata_Concentration"
+BATCH: Final = "Metadata_Batch"
+CONTROL: Final = "Metadata_ControlType"
+
+ALIASES: Final[dict[str, tuple[str, ...]]] = {
+    PLATE: ("plate", "plate_id", "plateid", "barcode", "plate_barcode", "assay_plate_barcode"),
+    WELL: ("well", "well_id", "wellid", "well_name", "well_position", "wellposition"),
+    COMPOUND: ("compound", "compound_name", "drug", "pert_iname", "pert_name", "broad_sample"),
+    CONCENTRATION: ("concentration", "conc", "dose", "mmoles_per_liter", "pert_dose"),
+    BATCH: ("batch", "batch_id", "replicate_batch"),
+    CONTROL: ("control_type", "controltype", "control", "pert_type"),
+}
+"""What plate maps in the field call each column; case and a leading `Metadata_` do not count."""
+
+FeatureKind = Literal["tas", "pftas"]
+INTERVALS: Final = ("Band", "Lower", "Mean")
+CENTRES: Final = ("On", "Off")
+
+PATHS: Final = ("tas_svm", "cnn")
+"""The two ways through one plate, by the names that tables and files carry."""
+TITLES: Final = {"tas_svm": "TAS + SVM", "cnn": "CNN"}
+"""What people call them."""
+
+TARGET: Final = "Target"
+GROUP: Final = "Group"
+FOLD: Final = "Fold"
+ROLE: Final = "Role"
+LEVEL: Final = "Level"
+PATH: Final = "Path"
+CALL: Final = "Class"
+MARGIN: Final = "Margin"
+SCORE: Final = "Score_"
+"""Columns of `folds.csv` and of the predictions."""
+
+SCORED: Final = "scored"
+UNSCORED: Final = "unscored"
+UNLABELLED: Final = "unlabelled"
+"""Roles of a well: tested in its own fold, only ever trained on, or without a class."""
+
+_WELL = re.compile(r"^\s*([A-Za-z]{1,2})\s*0*([1-9][0-9]?)\s*$")
+
+
+def well_name(row: str, column: str | int) -> str:
+    """Return a well's name as everything here writes it.
+
+    Examples
+    --------
+    >>> well_name("b", "3"), well_name("AF", 48)
+    ('B03', 'AF48')
+    """
+    match = _WELL.match(f"{row}{column}")
+    if match is None:
+        raise DataError(
+            f"row {row!r} and column {column!r} name no well",
+            remedy="rows are letters, columns whole numbers from 1",
+        )
+    return f"{match[1].upper()}{int(match[2]):02d}"
+
+
+def split_well(text: str) -> tuple[str, int]:
+    """Take a well in any spelling apart into its row letters and column number.
+
+    Examples
+    --------
+    >>> split_well("A1"), split_well("a01"), split_well("AB7")
+    (('A', 1), ('A', 1), ('AB', 7))
+    """
+    match = _WELL.match(text)
+    if match is None:
+        raise DataError(f"{text!r} is no well", remedy="write wells as B03 or B3")
+    return match[1].upper(), int(match[2])
+
+
+def channel_word(channel: str) -> str:
+    """Return a channel's name as a part of a column's name: letters and digits only.
+
+    Examples
+    --------
+    >>> channel_word("Alexa Fluor 488"), channel_word("GFP")
+    ('AlexaFluor488', 'GFP')
+    """
+    return re.sub(r"[^0-9A-Za-z]", "", channel)
+
+
+def feature_columns(
+    kind: FeatureKind, channel: str, *, neighbours: int = 8, objects: str = "Image"
+) -> list[str]:
+    """Name one channel's statistics, in the order in which `hts_classify.tas` returns them.
+
+    Parameters
+    ----------
+    kind : {"tas", "pftas"}
+        The rule that set threshold and margin.
+    channel : str
+        The channel's name.
+    neighbours : {8, 26}
+        Neighbours of a pixel (2-D) or a voxel (3-D).
+    objects : str, optional
+        `"Image"` for a field, or an object set's name (`"Cells"`).
+
+    Returns
+    -------
+    list of str
+        54 names for 8 neighbours, 162 for 26: intervals, then centres, then neighbours.
+
+    Examples
+    --------
+    >>> names = feature_columns("pftas", "GFP")
+    >>> len(names), names[0], names[-1]
+    (54, 'Image_PFTAS_GFP_Band_On_0', 'Image_PFTAS_GFP_Mean_Off_8')
+    """
+    if kind not in get_args(FeatureKind):
+        raise DataError(f"{kind!r} is no kind of feature", remedy="use 'tas' or 'pftas'")
+    stem = f"{objects}_{kind.upper()}_{channel_word(channel)}"
+    return [
+        f"{stem}_{interval}_{centre}_{n}"
+        for interval in INTERVALS
+        for centre in CENTRES
+        for n in range(neighbours + 1)
+    ]
