@@ -1,0 +1,345 @@
+"""The plate map: which treatment is in which well.
+
+A CSV or TSV table with a column of wells. Columns get the Cytomining names by
+`hts_classify.vocabulary.ALIASES`, or by what the user says in `Columns`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..errors import DataError, HTSWarning, PlatemapError, UsageError
+from ..vocabulary import (
+    ALIASES,
+    BATCH,
+    COMPOUND,
+    CONCENTRATION,
+    CONTROL,
+    METADATA,
+    PLATE,
+    WELL,
+    split_well,
+    well_name,
+)
+from .layout import Plate
+from .ome_zarr import store_stem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Columns", "find_platemap", "platemap_path", "read_platemap", "resolve_column"]
+
+_SUFFIX: Final = ".platemap.csv"
+_MISSING: Final = ("", "NA", "N/A", "#N/A", "NaN", "nan")
+"""Cells that say nothing: empty, or as R, Excel and NumPy write an empty one."""
+_FIRST: Final = (PLATE, WELL, COMPOUND, CONCENTRATION, BATCH, CONTROL)
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The plate map's own names of its columns, where they are not to be guessed."""
+
+    well: str | None = None
+    """Well, as `A1` or `A01`."""
+    compound: str | None = None
+    concentration: str | None = None
+    """A number; its unit is the user's."""
+    batch: str | None = None
+    control: str | None = None
+    """`negcon`, `poscon` or `treatment`."""
+
+    def chosen(self) -> dict[str, str]:
+        """Return the user's names by the canonical ones."""
+        canonical = dict(zip(asdict(self), (WELL, *_FIRST[2:]), strict=True))
+        return {canonical[k]: name for k, name in asdict(self).items() if name is not None}
+
+
+def platemap_path(plate_path: str | Path) -> Path:
+    """Return where a plate's map is looked for, and written by the simulator: beside it.
+
+    Examples
+    --------
+    >>> platemap_path("screens/BR00117.ome.zarr").as_posix()
+    'screens/BR00117.platemap.csv'
+    """
+    path = Path(plate_path)
+    return path.parent / f"{store_stem(path)}{_SUFFIX}"
+
+
+def find_platemap(plate_path: str | Path) -> Path | None:
+    """Find the map that lies with a plate.
+
+    For `x/plate.ome.zarr`, the first of `x/plate.ome.zarr.platemap.csv`, `x/plate.platemap.csv`
+    and `x/plate.ome.zarr/platemap.csv` that exists; None when none does.
+
+    Examples
+    --------
+    >>> find_platemap("no/such/plate.zarr") is None
+    True
+    """
+    path = Path(plate_path)
+    candidates = (
+        path.parent / f"{path.name}{_SUFFIX}",
+        platemap_path(path),
+        path / "platemap.csv",
+    )
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def resolve_column(frame: pd.DataFrame, name: str) -> str:
+    """Find a column by the name a user gives it: in any case, with or without `Metadata_`.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or more than one; the message lists what there is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame(columns=["Metadata_Well", "Metadata_moa"])
+    >>> resolve_column(frame, "MoA"), resolve_column(frame, "metadata_well")
+    ('Metadata_moa', 'Metadata_Well')
+    """
+    columns = [str(column) for column in frame.columns]
+    exact = [column for column in columns if column in (name, f"{METADATA}{name}")]
+    found = exact or [column for column in columns if _bare(column) == _bare(name)]
+    if not found:
+        known = {alias: column for column, aliases in ALIASES.items() for alias in aliases}
+        found = [column for column in columns if column == known.get(_bare(name))]
+    if len(found) == 1 or (exact and name in exact):
+        return name if name in found else found[0]
+    raise UsageError(
+        f"column {name!r} {'could be ' + ' or '.join(found) if found else 'is not there'}",
+        where="plate map",
+        remedy=f"choose one of: {', '.join(column.removeprefix(METADATA) for column in columns)}",
+    )
+
+
+def read_platemap(
+    path: str | Path, plate: Plate, *, columns: Columns | None = None, target: str | None = None
+) -> pd.DataFrame:
+    """Read a plate map and fit it to a plate.
+
+    Parameters
+    ----------
+    path : str or Path
+        A CSV or TSV table with a header, UTF-8.
+    plate : Plate
+        The plate that it describes.
+    columns : Columns, optional
+        Names of the map's columns; those left out are recognised by `vocabulary.ALIASES`.
+    target : str, optional
+        The class column, which must be there; `resolve_column(frame, target)` finds it in the
+        result.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each well that has fields, in plate order, index from 0. `Metadata_Plate`,
+        `Metadata_Well`, then `Metadata_Compound`, `Metadata_Concentration` (float64),
+        `Metadata_Batch`, `Metadata_ControlType` where the map has them, then the others as
+        `Metadata_<name>` (str). What the map does not say is a missing value.
+
+    Raises
+    ------
+    PlatemapError
+        When the map cannot be read, contradicts itself, or is of another plate.
+    UsageError
+        When a column that was asked for is not there.
+
+    Warns
+    -----
+    HTSWarning
+        When the map names wells that the plate has not.
+    """
+    path = Path(path)
+    frame = _read_table(path)
+    names = _recognise([str(c) for c in frame.columns], columns or Columns(), where=str(path))
+    renamed = frame.rename(columns=names)
+    if target is not None:
+        column = _target_column(frame, renamed, target)
+        if column not in renamed:
+            renamed[column] = frame[column.removeprefix(METADATA)]
+        target = column
+    kept = _of_this_plate(renamed, plate, where=str(path))
+    kept[WELL] = _clean_wells(kept[WELL], where=str(path))
+    kept = _one_row_a_well(kept, target=target, where=str(path))
+    if CONCENTRATION in kept:
+        kept[CONCENTRATION] = _numbers(kept, where=str(path))
+    kept = _fit(kept, plate, where=str(path))
+    if target is not None and bool(kept[target].isna().all()):
+        raise PlatemapError(
+            f"no well of plate {plate.name} has a value in {target.removeprefix(METADATA)!r}",
+            where=str(path),
+            remedy="give the class of the wells to learn from",
+        )
+    first = [column for column in _FIRST if column in kept]
+    return kept[first + [column for column in kept.columns if column not in first]]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read every cell as text; empty rows are left out, the index is the line in the file."""
+    import pandas as pd
+
+    remedy = "save it as a CSV or TSV table, UTF-8, with a header"
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+            frame = pd.read_csv(
+                path,
+                sep=max(",\t;", key=header.count),
+                header=None,
+                dtype=str,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                encoding="utf-8-sig",
+            )
+    except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
+        raise PlatemapError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error
+    frame = frame.apply(lambda column: column.str.strip())
+    frame = frame.mask(frame.isin(_MISSING))
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    titles = [str(title) for title in frame.iloc[0].fillna("")]
+    twice = sorted({title for title in titles if title and titles.count(title) > 1})
+    if twice:
+        raise PlatemapError(f"two columns are called {twice[0]!r}", where=str(path), remedy=remedy)
+    frame.columns = pd.Index(titles)
+    table: pd.DataFrame = frame.iloc[1:, [i for i, title in enumerate(titles) if title]]
+    return table.dropna(how="all")
+
+
+def _recognise(titles: list[str], columns: Columns, *, where: str) -> dict[str, str]:
+    """Map the table's own column names to the ones that every table here uses."""
+    names: dict[str, str] = {}
+    for canonical, title in columns.chosen().items():
+        if title not in titles:
+            raise UsageError(
+                f"column {title!r} is not there",
+                where=where,
+                remedy=f"choose one of: {', '.join(titles)}",
+            )
+        names[title] = canonical
+    for canonical, aliases in ALIASES.items():
+        if canonical in names.values():
+            continue
+        bare = {_bare(title): title for title in reversed(titles) if title not in names}
+        wanted = (_bare(canonical), *aliases)
+        found = [bare[alias] for alias in wanted if alias in bare]
+        if found:
+            names[found[0]] = canonical
+    if WELL not in names.values():
+        raise PlatemapError(
+            f"no column of wells among {', '.join(titles)}",
+            where=where,
+            remedy="call it 'well', or name it with --well-column",
+        )
+    return {t: names.get(t, t if t.startswith(METADATA) else METADATA + t) for t in titles}
+
+
+def _target_column(frame: pd.DataFrame, renamed: pd.DataFrame, target: str) -> str:
+    """Find the class column, also by a name that the recognition has taken from it."""
+    try:
+        return resolve_column(renamed, target)
+    except UsageError:
+        if target not in frame:
+            raise
+        return f"{METADATA}{target}"
+
+
+def _of_this_plate(frame: pd.DataFrame, plate: Plate, *, where: str) -> pd.DataFrame:
+    """Leave out the rows of other plates, where the map names plates."""
+    if PLATE not in frame:
+        return frame.copy()
+    own = frame[frame[PLATE].isin([plate.name, store_stem(Path(plate.path))])]
+    if own.empty:
+        others = sorted(set(frame[PLATE].dropna()))
+        raise PlatemapError(
+            f"no row is of plate {plate.name}, only of {_some(others)}",
+            where=where,
+            remedy="correct the column of plates, or leave it out",
+        )
+    return own.drop(columns=PLATE)
+
+
+def _clean_wells(wells: pd.Series[str], *, where: str) -> list[str]:
+    names = []
+    for line, well in wells.items():
+        try:
+            row, column = split_well(str(well))
+        except DataError:
+            raise PlatemapError(
+                "no well" if well != well else f"{well!r} is no well",
+                where=f"{where} line {line}",
+                remedy="write wells as B03 or B3",
+            ) from None
+        names.append(well_name(row, column))
+    return names
+
+
+def _one_row_a_well(frame: pd.DataFrame, *, target: str | None, where: str) -> pd.DataFrame:
+    """Drop rows that say the same twice; refuse those that do not agree."""
+    frame = frame.drop_duplicates()
+    twice = frame[frame[WELL].duplicated(keep=False)]
+    if twice.empty:
+        return frame
+    well = str(twice[WELL].iloc[0])
+    rows = twice[twice[WELL] == well].fillna("")
+    differing = [c for c in rows.columns if rows[c].nunique() > 1]
+    column = target if target in differing else differing[0]
+    values = " and ".join(repr(value) for value in dict.fromkeys(rows[column]))
+    raise PlatemapError(
+        f"well {well} comes {len(rows)} times, with {column.removeprefix(METADATA)} {values}",
+        where=where,
+        remedy="keep one row a well; a map of several plates needs a column 'plate'",
+    )
+
+
+def _numbers(frame: pd.DataFrame, *, where: str) -> pd.Series[float]:
+    import pandas as pd
+
+    numbers = pd.to_numeric(frame[CONCENTRATION], errors="coerce").astype("float64")
+    wrong = frame[numbers.isna() & frame[CONCENTRATION].notna()]
+    if not wrong.empty:
+        raise PlatemapError(
+            f"concentration {wrong[CONCENTRATION].iloc[0]!r} is no number",
+            where=f"{where} well {wrong[WELL].iloc[0]}",
+            remedy="write numbers with a decimal point, and the unit in another column",
+        )
+    return numbers
+
+
+def _fit(frame: pd.DataFrame, plate: Plate, *, where: str) -> pd.DataFrame:
+    """Bring the rows into the plate's order, with a row for every well that has fields."""
+    promised = {missing.well for missing in plate.missing}
+    absent = [well for well in frame[WELL] if well not in {*plate.wells, *promised}]
+    if len(absent) == len(frame):
+        raise PlatemapError(
+            f"none of its wells ({_some(absent)}) is on plate {plate.name}",
+            where=where,
+            remedy="give the map of this plate",
+        )
+    if absent:
+        warnings.warn(
+            f"{where}: {len(absent)} wells are not on plate {plate.name}: {_some(absent)}",
+            HTSWarning,
+            stacklevel=4,
+        )
+    fitted = frame.set_index(WELL).reindex(list(plate.wells)).rename_axis(WELL).reset_index()
+    fitted.insert(0, PLATE, plate.name)
+    return fitted
+
+
+def _bare(name: str) -> str:
+    """Take case, spaces and `Metadata_` out of a column's name."""
+    return name.strip().lower().removeprefix(METADATA.lower()).replace(" ", "_")
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:_SHOWN]) + ("…" if len(listed) > _SHOWN else "")

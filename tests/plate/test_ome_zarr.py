@@ -1,0 +1,374 @@
+"""OME-Zarr plates: from any writer, whole or damaged."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+from stores import noise
+
+from hts_classify.errors import FieldError, HTSWarning, PlateError, UsageError
+from hts_classify.plate import Field, Plate, open_plate
+
+Make = Callable[..., Path]
+
+
+def field_of(plate: Plate, well: str, site: int = 1) -> Field:
+    return next(field for field in plate.fields if (field.well, field.site) == (well, site))
+
+
+# Real plates ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "wells", "fields", "shape", "channels"),
+    [
+        ("bbbc013/plate_v04.ome.zarr", "0.4", 96, 96, (640, 640), ("Channel0", "Channel1")),
+        ("bbbc013/controls_v05.ome.zarr", "0.5", 24, 24, (640, 640), ("Channel0", "Channel1")),
+        ("ome2024_hcs/hcs.zarr", "0.4", 4, 8, (64, 64), ("Name", "Channel 1", "Channel 2")),
+    ],
+)
+def test_real_plates_open_whole(
+    shared_data: Path,
+    name: str,
+    version: str,
+    wells: int,
+    fields: int,
+    shape: tuple[int, int],
+    channels: tuple[str, ...],
+) -> None:
+    plate = open_plate(shared_data / name)
+    info = plate.info()
+    assert (info.format, info.wells, info.fields) == (f"OME-Zarr {version}", wells, fields)
+    assert (info.field_shape, info.dtype, info.channels) == (shape, "uint8", channels)
+    assert info.missing == ()
+    files = (p for p in (shared_data / name).rglob("*") if p.is_file())
+    assert info.bytes_on_disk == sum(p.stat().st_size for p in files)
+    for field in (plate.fields[0], plate.fields[-1]):
+        assert plate.read(field).shape == (len(channels), *shape)
+
+
+@pytest.mark.parametrize("name", ["plate_v04.ome.zarr", "controls_v05.ome.zarr"])
+def test_pixels_are_those_of_the_original_tiffs(shared_data: Path, name: str) -> None:
+    plate = open_plate(shared_data / "bbbc013" / name, channels=("GFP", "DNA"))
+    pixels = plate.read(field_of(plate, "B12"))
+    for channel in (0, 1):
+        tiff = shared_data / f"bbbc013/tiff/Channel{channel + 1}-24-B-12.tif"
+        with Image.open(tiff) as image:
+            np.testing.assert_array_equal(pixels[channel], np.asarray(image))
+
+
+# Shapes and spellings ---------------------------------------------------------------------
+
+
+def test_wells_come_in_plate_order_and_fields_by_site(make: Make) -> None:
+    plate = open_plate(make())
+    assert plate.wells == ("A03", "B02", "B10")
+    assert [(f.well, f.site) for f in plate.fields] == [
+        ("A03", 1),
+        ("B02", 1),
+        ("B02", 2),
+        ("B10", 1),
+    ]
+    assert plate.info().fields_per_well == (1, 2)
+    assert plate.name == "plate"
+    np.testing.assert_array_equal(plate.read(field_of(plate, "B02", 2)), noise(2, 16, 20, seed=2))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("axes", ["yx", "cyx", "zyx", "tcyx", "czyx", "tczyx", "tyx", "zcyx"])
+def test_every_order_of_axes_is_read_as_channel_y_x(make: Make, axes: str, version: str) -> None:
+    channels = 3 if "c" in axes else 1
+    length = {"c": channels, "y": 6, "x": 8, "t": 1, "z": 1}
+    pixels = noise(*(length[axis] for axis in axes))
+    plate = open_plate(make({"A/01": [pixels]}, axes=axes, version=version, level="s0"))
+    read = plate.read(plate.fields[0])
+    assert plate.wells == ("A01",)
+    np.testing.assert_array_equal(read, pixels.reshape(channels, 6, 8))
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "u1"])
+def test_pixels_come_in_native_byte_order(make: Make, dtype: str) -> None:
+    pixels = noise(1, 8, 8, dtype=dtype)
+    plate = open_plate(make({"A/1": [pixels]}))
+    read = plate.read(plate.fields[0])
+    assert read.dtype.isnative
+    assert plate.dtype == read.dtype.name
+    np.testing.assert_array_equal(read, pixels)
+
+
+def test_chunks_of_any_shape_and_shards_are_joined(make: Make) -> None:
+    pixels = noise(2, 17, 20)
+    plain = open_plate(make({"A/1": [pixels]}, chunks=(2, 5, 7)))
+    np.testing.assert_array_equal(plain.read(plain.fields[0]), pixels)
+    sharded = open_plate(
+        make({"A/1": [pixels]}, version="0.5", chunks=(1, 8, 8), shards=(2, 16, 16))
+    )
+    np.testing.assert_array_equal(sharded.read(sharded.fields[0]), pixels)
+    assert sharded.info().missing == ()
+
+
+def test_a_big_plate_opens_in_about_a_second(tmp_path: Path, make: Make) -> None:
+    import time
+
+    one = make({"A/1": [noise(2, 8, 8)] * 9})
+    attributes = json.loads((one / ".zattrs").read_text())
+    places = [(row, column) for row in range(16) for column in range(24)]
+    attributes["plate"] = {
+        "rows": [{"name": chr(65 + row)} for row in range(16)],
+        "columns": [{"name": str(column + 1)} for column in range(24)],
+        "wells": [
+            {"path": f"{chr(65 + row)}/{column + 1}", "rowIndex": row, "columnIndex": column}
+            for row, column in places
+        ],
+    }
+    (one / ".zattrs").write_text(json.dumps(attributes))
+    well = tmp_path / "well"
+    shutil.copytree(one / "A" / "1", well)
+    for row, column in places[1:]:
+        shutil.copytree(well, one / chr(65 + row) / str(column + 1))
+    open_plate(one)  # imports, and the disk's cache
+    start = time.perf_counter()
+    plate = open_plate(one)
+    assert len(plate.fields) == 3456
+    assert time.perf_counter() - start < 4  # about 1 s alone; test machines are busy
+
+
+def test_plate_is_pickled_and_read_from_many_threads(make: Make) -> None:
+    plate = open_plate(make(version="0.5"))
+    expected = [plate.read(field) for field in plate.fields]
+    again = pickle.loads(pickle.dumps(plate))
+    with ThreadPoolExecutor(8) as threads:
+        read = list(threads.map(again.read, list(again.fields) * 10))
+    for index, pixels in enumerate(read):
+        np.testing.assert_array_equal(pixels, expected[index % len(expected)])
+
+
+# Channels ---------------------------------------------------------------------------------
+
+
+def test_channels_are_named_by_the_store_or_the_user(make: Make) -> None:
+    path = make(labels=["DNA", "GFP"])
+    assert open_plate(path).channels == ("DNA", "GFP")
+    assert open_plate(path, channels=["Hoechst", "Tubulin"]).channels == ("Hoechst", "Tubulin")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [(["DNA", "dna"], ("DNA", "dna_2")), (["DNA", "GFP", "x"], ("Channel0", "Channel1"))],
+)
+def test_labels_that_do_not_serve_are_replaced_aloud(
+    make: Make, labels: list[str], expected: tuple[str, ...]
+) -> None:
+    with pytest.warns(HTSWarning, match="channels="):
+        assert open_plate(make(labels=labels)).channels == expected
+
+
+def test_a_label_without_letters_gets_a_word(make: Make) -> None:
+    assert open_plate(make(labels=["DNA", "—"])).channels == ("DNA", "Channel1")
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (("GFP",), r"1 channel names \(GFP\) for 2 channels"),
+        (("GFP", "g-f-p"), "comes twice"),
+        (("GFP", "—"), "no letter"),
+        ("GFP", "tuple"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(make: Make, channels: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_plate(make(), channels=channels)
+
+
+def test_a_field_with_channels_in_another_order_is_refused(make: Make) -> None:
+    path = make(labels=["DNA", "GFP"])
+    attributes = path / "B" / "10" / "0" / ".zattrs"
+    content = attributes.read_text().replace("DNA", "?").replace("GFP", "DNA").replace("?", "GFP")
+    attributes.write_text(content)
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match="well B10 field 1: channels GFP, DNA"):
+        plate.read(field_of(plate, "B10"))
+    named = open_plate(path, channels=("a", "b"))
+    assert named.read(field_of(named, "B10")).shape == (2, 16, 20)
+
+
+# What is no plate -------------------------------------------------------------------------
+
+
+def _not_json(path: Path) -> Path:
+    (path / ".zattrs").write_text("{")
+    return path
+
+
+def _no_wells(path: Path) -> Path:
+    attributes = json.loads((path / ".zattrs").read_text())
+    attributes["plate"]["wells"] = []
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    return path
+
+
+def _version(path: Path) -> Path:
+    attributes = json.loads((path / ".zattrs").read_text())
+    attributes["plate"]["version"] = "0.2"
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    return path
+
+
+def _twice(path: Path) -> Path:
+    attributes = json.loads((path / ".zattrs").read_text())
+    attributes["plate"]["wells"].append({"path": "A/03", "rowIndex": 0, "columnIndex": 0})
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    return path
+
+
+def _empty_folder(path: Path) -> Path:
+    shutil.rmtree(path)
+    path.mkdir()
+    return path
+
+
+def _text_file(path: Path) -> Path:
+    shutil.rmtree(path)
+    path.write_text("A1,DMSO\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path / "absent", "does not exist"),
+        (lambda path: path / "A" / "3" / "0", "single image"),
+        (lambda path: path / "A" / "3", "one well"),
+        (lambda path: path / "A" / "3" / "0" / "0", "without OME-NGFF plate"),
+        (lambda path: path.parent, r"plate\.ome\.zarr"),
+        (_not_json, "no readable JSON"),
+        (_no_wells, "lists no wells"),
+        (_version, r"version '0\.2'"),
+        (_twice, "A03 is listed as A/3 and A/03"),
+        (_empty_folder, "without zarr metadata"),
+        (_text_file, "not HDF5"),
+    ],
+)
+def test_what_is_no_plate_is_refused(
+    make: Make, spoil: Callable[[Path], Path], message: str
+) -> None:
+    with pytest.raises(PlateError, match=message):
+        open_plate(spoil(make()))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "axes", "message"),
+    [
+        (noise(2, 3, 8, 8), "czyx", "axis z has 3 planes; write"),
+        (noise(2, 1, 8, 8), "tcyx", "axis t has 2 planes"),
+        (noise(2, 8, 8, dtype="int32"), "cyx", "pixels are int32; write"),
+        (noise(2, 8, 8, dtype="float32"), "cyx", "float32"),
+        (noise(8, 8), "cyx", r"axes cyx for an array of shape \(8, 8\)"),
+        (noise(8, 8), "ab", "without y and x"),
+    ],
+)
+def test_pixels_that_are_no_stack_of_channels_are_refused(
+    make: Make, pixels: np.ndarray, axes: str, message: str
+) -> None:
+    with pytest.raises(PlateError, match=message):
+        open_plate(make({"A/1": [pixels]}, axes=axes))
+
+
+def test_metadata_off_the_specification_are_read_with_a_warning(make: Make) -> None:
+    path = make()
+    attributes = json.loads((path / ".zattrs").read_text())
+    for well in attributes["plate"]["wells"]:
+        del well["rowIndex"]
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    with pytest.warns(HTSWarning, match="rowIndex"):
+        assert len(open_plate(path).wells) == 3
+
+
+# Damage -----------------------------------------------------------------------------------
+
+
+def test_a_promised_well_that_is_absent_is_reported(make: Make) -> None:
+    path = make()
+    shutil.rmtree(path / "B" / "2")
+    plate = open_plate(path)
+    assert plate.wells == ("A03", "B10")
+    assert [(m.well, m.site) for m in plate.missing] == [("B02", None)]
+    assert plate.info().missing == plate.missing
+
+
+def test_a_promised_field_that_is_absent_fails_alone(make: Make) -> None:
+    path = make()
+    shutil.rmtree(path / "B" / "2" / "1")
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match=r"well B02 field 2: .*B/2/1/\.zattrs is missing"):
+        plate.read(field_of(plate, "B02", 2))
+    assert plate.read(field_of(plate, "B02", 1)).any()
+    assert [(m.well, m.site) for m in plate.info().missing] == [("B02", 2)]
+
+
+@pytest.mark.parametrize(("version", "chunk"), [("0.4", "0/1/0/0"), ("0.5", "0/c/1/0/0")])
+def test_a_missing_chunk_is_an_error_and_not_zeros(make: Make, version: str, chunk: str) -> None:
+    path = make(version=version, labels=["DNA", "GFP"])
+    (path / "A" / "3" / "0" / chunk).unlink()
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match=rf"well A03 field 1 channel GFP: chunk A/3/0/{chunk} is"):
+        plate.read(field_of(plate, "A03"))
+    assert [(m.well, m.site) for m in plate.info().missing] == [("A03", 1)]
+    assert chunk in plate.info().missing[0].reason
+
+
+def test_a_chunk_missing_inside_a_shard_is_an_error(make: Make) -> None:
+    path = make(version="0.5", chunks=(1, 8, 8), shards=(2, 16, 24))
+    array = zarr.open_array(path / "A" / "3" / "0" / "0", mode="r+")
+    array = array.with_config({"write_empty_chunks": False})
+    array[1, :8, 8:16] = 0  # zarr takes a chunk of zeros out of its shard
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match=r"channel Channel1: .* at \(1, 0, 8\) is missing"):
+        plate.read(field_of(plate, "A03"))
+    assert len(plate.info().missing) == 1
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_a_corrupt_chunk_names_its_channel(make: Make, version: str, content: bytes | None) -> None:
+    path = make(version=version, labels=["DNA", "GFP"])
+    chunk = path / "A" / "3" / "0" / ("0/0/0/0" if version == "0.4" else "0/c/0/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:-20] if content is None else content)
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match="well A03 field 1 channel DNA: A/3/0/0 does not decode"):
+        plate.read(field_of(plate, "A03"))
+    assert plate.read(field_of(plate, "B10")).any()
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (noise(2, 16, 18), "16×18 pixels, the plate's fields have 16×20"),
+        (noise(3, 16, 20), "3 channels, the plate has 2"),
+        (noise(2, 16, 20, dtype="uint8"), "pixels are uint8, the plate's are uint16"),
+        (noise(2, 16, 20, dtype="float32"), "pixels are float32"),
+    ],
+)
+def test_a_field_unlike_the_rest_is_refused(make: Make, odd: np.ndarray, message: str) -> None:
+    usual = noise(2, 16, 20)
+    plate = open_plate(make({"A/1": [odd], "A/2": [usual], "A/3": [usual]}))
+    assert (plate.field_shape, plate.dtype) == ((16, 20), "uint16")
+    with pytest.raises(FieldError, match=f"well A01 field 1: {message}"):
+        plate.read(field_of(plate, "A01"))
+    assert [m.well for m in plate.info().missing] == ["A01"]
+
+
+def test_a_field_of_another_plate_is_refused(make: Make) -> None:
+    with pytest.raises(UsageError, match="well H12 field 1 is not on plate"):
+        open_plate(make()).read(Field("H12", 1, "H/12/0"))
