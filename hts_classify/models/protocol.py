@@ -1,0 +1,79 @@
+"""What the two paths have in common: fit, score, save, load.
+
+A model sees arrays and the splits it is given; it knows nothing of plates, wells, stores
+or folds, so it cannot look where it should not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from numpy.typing import NDArray
+
+__all__ = ["Classifier", "Inputs", "Split"]
+
+Split = tuple[NDArray[Any], NDArray[Any]]
+"""Indices of one inner split: what to learn from, what to judge on."""
+
+
+class Inputs(Protocol):
+    """Examples by index: a NumPy array, or a store of tiles that reads only what is asked for."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def __getitem__(self, index: NDArray[Any], /) -> NDArray[Any]:
+        """Return the examples at these indices, stacked along the first axis."""
+        ...
+
+
+class Classifier(Protocol):
+    """One path's model."""
+
+    name: ClassVar[str]
+    """The path's name in tables and files (`hts_classify.vocabulary.PATHS`)."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the scores' columns (sorted)."""
+        ...
+
+    def fit(
+        self, inputs: Inputs, targets: Sequence[str], *, inner: Sequence[Split], seed: int
+    ) -> dict[str, Any]:
+        """Learn from every example, and choose what is to be chosen on the inner splits.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            Training examples, n of them.
+        targets : sequence of str
+            n class names, at least two different ones.
+        inner : sequence of Split
+            Grouped splits of these n examples (indices into `inputs`): for hyper-parameters,
+            for early stopping. At least one.
+        seed : int
+            Everything random follows from it.
+
+        Returns
+        -------
+        dict
+            What was chosen and seen (JSON types only, nothing that changes from run to run).
+        """
+        ...
+
+    def scores(self, inputs: Inputs) -> NDArray[Any]:
+        """Score examples: float64, shape (n, classes), higher is likelier; not calibrated."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model as files named after the path; never pickle."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; `ModelError` names a file that is missing or damaged."""
+        ...

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from hts_classify.errors import DataError, DesignError, ModelError, UsageError
+from hts_classify.models.settings import CnnSettings
+from hts_classify.models.training import Cnn
+
+QUICK = CnnSettings(steps=6, epochs=1)
+
+
+class Store:
+    """Inputs that are read by index, and remember how much was asked for at once."""
+
+    def __init__(self, tiles):
+        self.tiles, self.most = tiles, 0
+
+    def __len__(self):
+        return len(self.tiles)
+
+    def __getitem__(self, index):
+        self.most = max(self.most, len(index))
+        return self.tiles[index]
+
+
+def fitted(problem, *, seed=0, settings=QUICK, inputs=None):
+    model = Cnn(settings, device="cpu")
+    tiles = problem.inputs if inputs is None else inputs
+    model.facts = model.fit(tiles, problem.targets, inner=problem.inner, seed=seed)
+    return model
+
+
+def weights(model, folder):
+    model.save(folder)
+    return (folder / "cnn.safetensors").read_bytes()
+
+
+def right(model, problem):
+    called = np.array(model.classes)[model.scores(problem.inputs).argmax(axis=1)]
+    return float(np.mean(called == problem.targets))
+
+
+@pytest.fixture(scope="module")
+def quick(learning):
+    return fitted(learning)
+
+
+def test_textures_are_told_apart_whatever_their_gain(learning, unseen):
+    model = fitted(learning, settings=CnnSettings(steps=60))
+    scores = model.scores(unseen.inputs)
+    assert scores.shape == (64, 2)
+    assert scores.dtype == np.float64
+    assert right(model, unseen) >= 0.95
+
+
+def test_the_amount_of_a_stain_is_seen_only_where_asked_for():
+    rng = np.random.default_rng(0)
+    number = np.arange(64) // 4 % 2
+    tiles = rng.poisson(np.where(number, 300, 150)[:, None, None, None], (64, 1, 16, 16))
+    targets = [("G1", "G2")[one] for one in number]
+    half = np.arange(64) % 4 < 2
+    split = (np.flatnonzero(half), np.flatnonzero(~half))
+    shares = {}
+    for brightness in ("relative", "absolute"):
+        model = Cnn(CnnSettings(steps=30, brightness=brightness), device="cpu")
+        model.fit(tiles[half], list(np.array(targets)[half]), inner=[_halves(32)], seed=0)
+        called = np.array(model.classes)[model.scores(tiles[split[1]]).argmax(axis=1)]
+        shares[brightness] = np.mean(called == np.array(targets)[split[1]])
+    assert shares["absolute"] == 1.0
+    assert shares["relative"] < 0.9
+
+
+def test_real_cells_are_told_apart_by_their_dna(shared_data):
+    """Jurkat cells of Blasi et al. 2016: G2 has twice the DNA of G1, in tiles of 16 bits."""
+    with np.load(shared_data / "jurkat" / "tiles_40px.npz") as held:
+        images, labels = held["images"][:, 1:2], held["labels"]
+    kinds = [np.flatnonzero(labels == kind)[:200] for kind in ("G1", "G2")]
+    train, test = (np.concatenate([kind[half::2] for kind in kinds]) for half in range(2))
+    model = Cnn(CnnSettings(steps=60, epochs=1, brightness="absolute"), device="cpu")
+    model.fit(images[train], [str(kind) for kind in labels[train]], inner=[_halves(200)], seed=0)
+    called = np.array(model.classes)[model.scores(images[test]).argmax(axis=1)]
+    assert np.mean(called == labels[test]) >= 0.9
+
+
+def test_a_seed_decides_every_byte(learning, quick, tmp_path):
+    assert weights(fitted(learning), tmp_path / "a") == weights(quick, tmp_path / "b")
+    assert fitted(learning).facts == quick.facts
+    assert weights(fitted(learning, seed=1), tmp_path / "c") != weights(quick, tmp_path / "b")
+
+
+def test_what_was_drawn_before_does_not_matter(learning, quick, tmp_path):
+    torch.rand(7)
+    random.random()
+    assert weights(fitted(learning), tmp_path / "a") == weights(quick, tmp_path / "b")
+
+
+def test_reading_by_batches_learns_the_same_bytes_as_keeping_all(learning, quick, tmp_path):
+    read = fitted(learning, settings=CnnSettings(steps=6, epochs=1, cache_mib=0))
+    assert weights(read, tmp_path / "a") == weights(quick, tmp_path / "b")
+
+
+def test_global_state_is_left_as_it_was(learning, quick, tmp_path):
+    generator, strict = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
+    fitted(learning)
+    quick.save(tmp_path)
+    Cnn.load(tmp_path, device="cpu").scores(learning.inputs[:2])
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert torch.are_deterministic_algorithms_enabled() == strict
+
+
+def test_global_state_is_left_as_it_was_after_an_interruption(learning):
+    def interrupt(done, planned):
+        raise KeyboardInterrupt
+
+    generator = torch.get_rng_state()
+    model = Cnn(QUICK, device="cpu", on_epoch=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert model.classes == ()
+
+
+def test_without_refit_the_best_judged_weights_are_the_model(learning):
+    """Targets drawn by lot cannot be learned, so judged losses soon only rise."""
+    lot = list(np.random.default_rng(0).permutation(learning.targets))
+    settings = CnnSettings(steps=60, refit=False, dropout=0.0)
+    model = Cnn(settings, device="cpu")
+    facts = model.fit(learning.inputs, lot, inner=learning.inner, seed=0)
+    assert facts["steps"]["best"] < facts["steps"]["taken"]
+    judged = learning.inner[0][1]
+    losses = -np.log(_proba(model.scores(learning.inputs[judged])))
+    number = np.array([model.classes.index(lot[example]) for example in judged])
+    by_class = [losses[number == one, one].mean() for one in range(2)]
+    assert np.mean(by_class) == pytest.approx(facts["judged_loss"], rel=1e-4)
+
+
+def test_a_refit_learns_from_the_judged_tiles_too(learning, tmp_path):
+    """Other pixels in the judging half must change the model that is kept."""
+    changed = learning.inputs.copy()
+    changed[learning.inner[0][1]] = changed[learning.inner[0][1]][:, :, ::-1].copy() ** 2
+    settings = CnnSettings(steps=2, epochs=1, patience=20)
+    first, second = (
+        fitted(learning, settings=settings, inputs=x) for x in (learning.inputs, changed)
+    )
+    assert first.facts["refit_steps"] >= first.facts["steps"]["best"]
+    assert weights(first, tmp_path / "a") != weights(second, tmp_path / "b")
+
+
+@pytest.mark.parametrize("batch", [2, 4, 12])
+def test_thirteen_tiles_can_be_learned_from(batch):
+    tiles = np.random.default_rng(0).uniform(0, 255, (13, 1, 16, 16))
+    model = Cnn(CnnSettings(steps=5, epochs=1, batch=batch), device="cpu")
+    model.fit(tiles, ["ab"[n % 2] for n in range(13)], inner=[_halves(13)], seed=0)
+    assert np.isfinite(model.scores(tiles[:1])).all()
+
+
+def test_the_first_split_that_holds_every_class_is_used(learning, quick):
+    only = np.flatnonzero(np.array(learning.targets) == "spots")
+    bad = (only, np.setdiff1d(np.arange(48), only))
+    model = Cnn(QUICK, device="cpu")
+    facts = model.fit(learning.inputs, learning.targets, inner=[bad, *learning.inner], seed=0)
+    assert facts == quick.facts
+    with pytest.raises(DesignError, match="lacking: stripes"):
+        model.fit(learning.inputs, learning.targets, inner=[bad], seed=0)
+
+
+def test_scoring_reads_a_batch_at_a_time(quick, learning):
+    store = Store(np.concatenate([learning.inputs] * 4))
+    scores = quick.scores(store)
+    assert store.most <= 64
+    np.testing.assert_allclose(scores[:48], quick.scores(learning.inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_facts_are_plain_json(quick):
+    assert json.loads(json.dumps(quick.facts, allow_nan=False)) == quick.facts
+
+
+def test_rounds_are_told_in_order(learning):
+    told = []
+    model = Cnn(QUICK, device="cpu", on_epoch=lambda done, planned: told.append((done, planned)))
+    model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert told[-1][0] <= told[-1][1]
+
+
+def test_larger_tiles_of_the_same_scale_can_be_scored(quick):
+    tiles = np.random.default_rng(0).uniform(0, 255, (3, 2, 30, 50)).astype(np.float32)
+    assert quick.scores(tiles).shape == (3, 2)
+    assert quick.scores(tiles[:0]).shape == (0, 2)
+
+
+def test_another_number_of_channels_is_refused(quick):
+    with pytest.raises(ModelError, match="3 channels for a model of 2"):
+        quick.scores(np.zeros((1, 3, 24, 24), dtype=np.float32))
+
+
+def test_a_tile_that_is_not_finite_is_refused_in_both_uses(quick, learning):
+    broken = learning.inputs.copy()
+    broken[4, 0, 0, 0] = np.nan
+    with pytest.raises(DataError, match="example 4"):
+        quick.scores(broken)
+    with pytest.raises(DataError, match="example 4"):
+        fitted(learning, inputs=broken)
+
+
+def test_scoring_or_saving_before_learning_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="call fit or load first"):
+        Cnn(device="cpu").scores(np.zeros((1, 1, 16, 16)))
+    with pytest.raises(UsageError, match="call fit or load first"):
+        Cnn(device="cpu").save(tmp_path)
+
+
+@pytest.mark.parametrize("brightness", ["relative", "absolute"])
+def test_a_saved_model_scores_as_it_did(learning, unseen, tmp_path, brightness):
+    settings = CnnSettings(steps=6, epochs=1, brightness=brightness)
+    model = fitted(learning, settings=settings)
+    model.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cnn.json", "cnn.safetensors"]
+    again = Cnn.load(tmp_path, device="cpu")
+    assert again.settings == settings
+    assert again.scores(unseen.inputs).tobytes() == model.scores(unseen.inputs).tobytes()
+    assert weights(again, tmp_path / "again") == (tmp_path / "cnn.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["cnn.json", "cnn.safetensors"])
+def test_a_damaged_or_missing_file_is_named(quick, tmp_path, name):
+    quick.save(tmp_path)
+    path = tmp_path / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match=name):
+        Cnn.load(tmp_path, device="cpu")
+    path.unlink()
+    with pytest.raises(ModelError, match=f"{name}: no such file"):
+        Cnn.load(tmp_path, device="cpu")
+
+
+def test_weights_that_do_not_fit_are_listed(quick, tmp_path):
+    quick.save(tmp_path)
+    path = tmp_path / "cnn.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["head.bias"] = torch.zeros(5)
+    tensors["tail"] = tensors.pop("head.weight")
+    safetensors.torch.save_file(tensors, path)
+    with pytest.raises(ModelError, match=r"do not fit .*: head\.bias, head\.weight, tail; "):
+        Cnn.load(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("classes", None, "lacks classes"),
+        ("settings", {"speed": 3}, "describes no model .*speed"),
+        ("settings", {"architecture": "resnet"}, "describes no model .*resnet"),
+        ("tile_shape", [2, 24], "describes no model"),
+        ("levels", {"means": [1.0]}, "describes no model"),
+    ],
+)
+def test_a_card_that_describes_no_model_is_refused(quick, tmp_path, key, value, message):
+    quick.save(tmp_path)
+    card = json.loads((tmp_path / "cnn.json").read_text())
+    card[key] = value
+    if value is None:
+        del card[key]
+    (tmp_path / "cnn.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=f"cnn.json: {message}"):
+        Cnn.load(tmp_path, device="cpu")
+
+
+def test_devices_that_are_not_there_are_refused(quick, tmp_path):
+    with pytest.raises(UsageError, match="'tpu'; use auto, cpu or cuda"):
+        Cnn(device="tpu")
+    if torch.cuda.is_available():
+        pytest.skip("a CUDA device is there")
+    quick.save(tmp_path)
+    for call in (lambda: Cnn(device="cuda"), lambda: Cnn.load(tmp_path, device="cuda")):
+        with pytest.raises(UsageError, match="no CUDA device; use the device cpu or auto"):
+            call()
+    assert Cnn(device="auto").device_name.startswith("cpu (")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_learns_the_same_and_its_model_scores_on_a_cpu(learning, unseen, tmp_path):
+    model = Cnn(CnnSettings(steps=60), device="cuda")
+    model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    assert model.device_name.startswith("cuda (")
+    assert right(model, unseen) >= 0.95
+    model.save(tmp_path)
+    again = Cnn.load(tmp_path, device="cpu")
+    np.testing.assert_allclose(
+        again.scores(unseen.inputs), model.scores(unseen.inputs), rtol=0.05, atol=0.05
+    )
+
+
+def _halves(count):
+    """One split by pairs of examples."""
+    first = np.arange(count) // 2 % 4 < 2
+    return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+def _proba(scores):
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
