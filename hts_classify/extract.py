@@ -1,0 +1,303 @@
+"""The one pass: each field is read once, and gives its TAS features and its tile.
+
+Dask runs one task a well, with one field in memory at a time. A well's result is a shard of
+its own, `features/<well>.parquet`, so that a pass that was killed goes on where it stopped;
+the shards then become one table, `features.parquet`, and `failures.csv` lists every field
+that could not be read. Seconds are kept by kind, so that a comparison can charge reading,
+TAS and tiles separately.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FieldError, PlateError
+from .features import measure
+from .files import claim, digest, whole
+from .plate import Field, Plate
+from .tiles import TileStore, downscale, tile_factor
+from .vocabulary import (
+    METADATA,
+    PLATE,
+    SITE,
+    WELL,
+    FeatureKind,
+    channel_word,
+    feature_columns,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TILE_ROW", "TILE_SIZE", "Extraction", "WellCost", "extract", "feature_matrix"]
+
+TILE_SIZE = 128
+"""Longest side of a tile in pixels, unless asked otherwise."""
+TILE_ROW = "Metadata_Tile"
+"""Row of a field in the tile store."""
+_FAILED, _CHANNEL = "Metadata_Failure", "Metadata_FailedChannel"
+
+Scheduler = Literal["threads", "processes", "synchronous"]
+
+
+@dataclass(slots=True)
+class WellCost:
+    """What one well cost its worker."""
+
+    fields: int = 0
+    """Fields read."""
+    bytes: int = 0
+    """Bytes of pixels."""
+    read_s: float = 0.0
+    """Seconds spent reading and decoding."""
+    features_s: float = 0.0
+    """Seconds spent on TAS features."""
+    tiles_s: float = 0.0
+    """Seconds spent on downscaling and writing tiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What the pass leaves."""
+
+    features: pd.DataFrame
+    """One row a field: plate, well, site, tile row, flags, features."""
+    tiles: TileStore
+    """One tile a field; `features.Metadata_Tile` says which."""
+    failures: pd.DataFrame
+    """One row for each field that was left out, and why."""
+    costs: dict[str, dict[str, float]]
+    """Seconds and bytes of each well that this call read (`WellCost`)."""
+
+
+def feature_matrix(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return a features table's numbers: shape (fields, features), without what a row is."""
+    names = [str(column) for column in table]
+    return table[[name for name in names if not name.startswith(METADATA)]].to_numpy(np.float64)
+
+
+def extract(
+    plate: Plate,
+    out: str | Path,
+    *,
+    features: FeatureKind = "pftas",
+    factor: int | None = None,
+    scheduler: Scheduler = "threads",
+    on_well: Callable[[str, dict[str, float]], None] | None = None,
+) -> Extraction:
+    """Read every field of a plate once; leave features and tiles in a folder.
+
+    Parameters
+    ----------
+    plate : Plate
+        An open plate.
+    out : path
+        Folder for `features/`, `features.parquet`, `tiles.zarr` and `failures.csv`. Wells that
+        an earlier call finished there are not read again; wells with failures are.
+    features : {"pftas", "tas"}, optional
+        Otsu's threshold and the foreground's standard deviation as margin, or Hamilton's fixed
+        threshold and margin.
+    factor : int, optional
+        Pixels of a field along one side of a tile's pixel; by default what brings the longer
+        side down to 128.
+    scheduler : {"threads", "processes", "synchronous"}, optional
+        Where Dask runs the wells, on as many workers as there are cores.
+    on_well : callable, optional
+        Called in this thread with each finished well's name and its cost.
+
+    Returns
+    -------
+    Extraction
+
+    Raises
+    ------
+    UsageError
+        When the folder holds a pass over another plate or with other settings.
+    PlateError
+        When no field could be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hts_classify import open_plate
+    >>> from hts_classify.synthetic import Recipe, write_plate
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> recipe = Recipe(setting="texture", shape=(64, 64))
+    >>> plate = open_plate(write_plate(folder / "plate.zarr", recipe))
+    >>> result = extract(plate, folder / "out")
+    >>> len(result.features) == len(plate.fields), len(result.failures)
+    (True, 0)
+    """
+    out = Path(out)
+    factor = factor or tile_factor(plate.field_shape, TILE_SIZE)
+    claim(out / "features" / "pass.json", _settings(plate, features, factor))
+    height, width = (side // factor for side in plate.field_shape)
+    TileStore.create(out / "tiles.zarr", (len(plate.fields), len(plate.channels), height, width))
+    rows = {field: row for row, field in enumerate(plate.fields)}
+    wells = {well: list(group) for well, group in groupby(plate.fields, key=lambda f: f.well)}
+    job = _Pass(plate, out, features, factor)
+    todo = [
+        [(field, rows[field]) for field in fields]
+        for well, fields in wells.items()
+        if not _finished(job.shard(well), len(fields))
+    ]
+    costs = _compute(job, todo, scheduler, on_well)
+    return _collect(job, list(wells), costs)
+
+
+def _settings(plate: Plate, features: FeatureKind, factor: int) -> dict[str, Any]:
+    return {
+        "plate": plate.name,
+        "fields": digest([[f.well, f.site, f.path] for f in plate.fields]),
+        "channels": list(plate.channels),
+        "dtype": plate.dtype,
+        "field_shape": list(plate.field_shape),
+        "features": features,
+        "full_scale": {"uint8": 255, "uint16": 65535}.get(plate.dtype),
+        "tile_factor": factor,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What a worker needs to do any well."""
+
+    plate: Plate
+    out: Path
+    features: FeatureKind
+    factor: int
+
+    def shard(self, well: str) -> Path:
+        return self.out / "features" / f"{well}.parquet"
+
+    def well(self, fields: list[tuple[Field, int]]) -> tuple[str, dict[str, float]]:
+        """Do one well: its tiles first, so that a shard says that all of it is there."""
+        import pandas as pd
+
+        tiles, cost = TileStore(self.out / "tiles.zarr"), WellCost()
+        table = pd.DataFrame([self._field(field, row, tiles, cost) for field, row in fields])
+        for column in (_FAILED, _CHANNEL):
+            table[column] = table[column].astype("str")
+        well = fields[0][0].well
+        with whole(self.shard(well)) as part:
+            table.to_parquet(part, index=False)
+        return well, asdict(cost)
+
+    def _field(self, field: Field, row: int, tiles: TileStore, cost: WellCost) -> dict[str, Any]:
+        plate = self.plate
+        record: dict[str, Any] = {
+            PLATE: plate.name,
+            WELL: field.well,
+            SITE: field.site,
+            TILE_ROW: row,
+            _FAILED: "",
+            _CHANNEL: "",
+        }
+        start = perf_counter()
+        try:
+            pixels = plate.read(field)
+        except FieldError as error:
+            return record | {_FAILED: error.what, _CHANNEL: error.channel}
+        was_read = perf_counter()
+        for channel, image in zip(plate.channels, pixels, strict=True):
+            result = measure(image, self.features)
+            record[_flag(channel)] = result.empty
+            record |= zip(feature_columns(self.features, channel), result.values, strict=True)
+        measured = perf_counter()
+        tiles.write(row, downscale(pixels, self.factor))
+        cost.fields += 1
+        cost.bytes += pixels.nbytes
+        cost.read_s += was_read - start
+        cost.features_s += measured - was_read
+        cost.tiles_s += perf_counter() - measured
+        return record
+
+
+def _flag(channel: str) -> str:
+    """Name the column that says that no pixel of a channel is above the threshold."""
+    return f"{METADATA}NoForeground_{channel_word(channel)}"
+
+
+def _finished(shard: Path, fields: int) -> bool:
+    """Tell whether a well's shard is there, whole and without failures."""
+    import pandas as pd
+
+    if not shard.exists():
+        return False
+    failed = pd.read_parquet(shard, columns=[_FAILED])[_FAILED]
+    return len(failed) == fields and bool((failed == "").all())
+
+
+def _compute(
+    job: _Pass,
+    todo: list[list[tuple[Field, int]]],
+    scheduler: Scheduler,
+    on_well: Callable[[str, dict[str, float]], None] | None,
+) -> dict[str, dict[str, float]]:
+    """Run the wells on Dask's scheduler and report each as it comes back."""
+    from dask.base import compute
+    from dask.callbacks import Callback
+    from dask.delayed import delayed
+
+    def finished(_key: Any, value: Any, *_state: Any) -> None:
+        if on_well is not None and isinstance(value, tuple):
+            on_well(*value)
+
+    tasks = [delayed(job.well, pure=False)(fields) for fields in todo]
+    with Callback(posttask=finished):
+        results: Iterable[tuple[str, dict[str, float]]] = compute(
+            *tasks, scheduler=scheduler, num_workers=os.cpu_count()
+        )
+    return dict(results)
+
+
+def _collect(job: _Pass, wells: list[str], costs: dict[str, dict[str, float]]) -> Extraction:
+    """Join the shards into one table, and the failures into another."""
+    import pandas as pd
+
+    table = pd.concat([pd.read_parquet(job.shard(well)) for well in wells], ignore_index=True)
+    failed = table[_FAILED] != ""
+    failures = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    PLATE: job.plate.name,
+                    WELL: [missing.well for missing in job.plate.missing],
+                    SITE: pd.array([missing.site for missing in job.plate.missing], "Int64"),
+                    "Channel": "",
+                    "Reason": [missing.reason for missing in job.plate.missing],
+                }
+            ),
+            table.loc[failed, [PLATE, WELL, SITE, _CHANNEL, _FAILED]]
+            .rename(columns={_CHANNEL: "Channel", _FAILED: "Reason"})
+            .astype({SITE: "Int64"}),
+        ],
+        ignore_index=True,
+    )
+    channels = job.plate.channels
+    flags = [_flag(channel) for channel in channels]
+    names = [name for channel in channels for name in feature_columns(job.features, channel)]
+    columns = [PLATE, WELL, SITE, TILE_ROW, *flags, *names]
+    features = table[~failed].reindex(columns=columns).astype(dict.fromkeys(flags, bool))
+    features = features.reset_index(drop=True)
+    with whole(job.out / "failures.csv") as part:
+        failures.to_csv(part, index=False)
+    if features.empty:
+        reason = failures["Reason"].iloc[0]
+        raise PlateError(
+            f"none of {len(table)} fields can be read (the first: {reason})",
+            where=job.plate.path,
+            remedy="hts-classify info names what is missing",
+        )
+    with whole(job.out / "features.parquet") as part:
+        features.to_parquet(part, index=False)
+    return Extraction(features, TileStore(job.out / "tiles.zarr"), failures, costs)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hts_classify import extract, open_plate, pftas, tas
+from hts_classify.errors import PlateError, UsageError
+from hts_classify.extract import feature_matrix
+from hts_classify.tiles import downscale
+from hts_classify.vocabulary import SITE, WELL, feature_columns
+
+
+@pytest.fixture
+def broken(tiny_plate: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny plate with a missing chunk in one well."""
+    plate = tmp_path / "broken.zarr"
+    shutil.copytree(tiny_plate, plate)
+    well = open_plate(plate).wells[0]
+    (found,) = sorted(plate.glob(f"{well[0]}/{int(well[1:])}/0/*/c/1/0/0"))[:1]
+    found.unlink()
+    return plate
+
+
+def test_features_and_tiles_are_those_of_the_pixels(tiny_plate: Path, tmp_path: Path) -> None:
+    plate = open_plate(tiny_plate)
+    result = extract(plate, tmp_path, factor=2)
+    for row, field in enumerate(plate.fields):
+        pixels = plate.read(field)
+        record = result.features.iloc[row]
+        assert (record[WELL], record[SITE]) == (field.well, field.site)
+        for channel, image in zip(plate.channels, pixels, strict=True):
+            values = record[feature_columns("pftas", channel)].to_numpy(float)
+            np.testing.assert_array_equal(values, pftas(image))
+        tile = result.tiles.view([record["Metadata_Tile"]])[np.array([0])][0]
+        np.testing.assert_array_equal(tile, downscale(pixels, 2))
+
+
+def test_fixed_thresholds_on_request(tiny_plate: Path, tmp_path: Path) -> None:
+    plate = open_plate(tiny_plate)
+    result = extract(plate, tmp_path, features="tas")
+    image = plate.read(plate.fields[3])[1]
+    values = result.features.iloc[3][feature_columns("tas", plate.channels[1])].to_numpy(float)
+    np.testing.assert_array_equal(values, tas(image))
+
+
+def test_a_field_without_foreground_is_flagged(tiny_plate: Path, tmp_path: Path) -> None:
+    result = extract(open_plate(tiny_plate), tmp_path)
+    flags = [column for column in result.features if column.startswith("Metadata_NoForeground_")]
+    assert len(flags) == 2
+    assert result.features[flags].dtypes.eq(bool).all()
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "processes"])
+def test_every_scheduler_leaves_the_same_bytes(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, scheduler: str
+) -> None:
+    plate = open_plate(tiny_plate)
+    extract(plate, tmp_path, scheduler=scheduler)  # type: ignore[arg-type]
+    for file in ("features.parquet", "failures.csv"):
+        assert (tmp_path / file).read_bytes() == (tiny_run / file).read_bytes()
+    tiles = [p.relative_to(tmp_path) for p in (tmp_path / "tiles.zarr").rglob("*") if p.is_file()]
+    assert len(tiles) == len(plate.fields) + 1
+    for tile in tiles:
+        assert (tmp_path / tile).read_bytes() == (tiny_run / tile).read_bytes()
+
+
+def test_a_killed_pass_goes_on_where_it_stopped(
+    tiny_plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = open_plate(tiny_plate)
+    finished: list[str] = []
+
+    def stop_after_three(well: str, _cost: dict[str, float]) -> None:
+        finished.append(well)
+        if len(finished) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(plate, tmp_path, scheduler="synchronous", on_well=stop_after_three)
+    again = extract(plate, tmp_path, scheduler="synchronous")
+    assert set(again.costs) == set(plate.wells) - set(finished)
+    unbroken = extract(plate, tmp_path / "unbroken", scheduler="synchronous")
+    pd.testing.assert_frame_equal(again.features, unbroken.features)
+
+    def no_pixels(*_arguments: object) -> None:
+        raise AssertionError("a finished pass read pixels")
+
+    monkeypatch.setattr(type(plate), "read", no_pixels)
+    third = extract(plate, tmp_path, scheduler="synchronous")
+    assert third.costs == {}
+    pd.testing.assert_frame_equal(third.features, unbroken.features)
+
+
+def test_a_missing_chunk_costs_its_field_only(broken: Path, tmp_path: Path) -> None:
+    plate = open_plate(broken)
+    result = extract(plate, tmp_path / "out")
+    (failure,) = result.failures.to_dict("records")
+    assert (failure["Metadata_Well"], failure["Metadata_Site"]) == (plate.wells[0], 1)
+    assert failure["Channel"] == plate.channels[1]
+    assert "missing" in failure["Reason"]
+    assert len(result.features) == len(plate.fields) - 1
+    assert not np.isnan(feature_matrix(result.features)).any()
+
+
+def test_a_repaired_field_is_read_again(broken: Path, tiny_plate: Path, tmp_path: Path) -> None:
+    extract(open_plate(broken), tmp_path / "out")
+    shutil.copytree(tiny_plate, broken, dirs_exist_ok=True)
+    result = extract(open_plate(broken), tmp_path / "out")
+    assert result.failures.empty
+    assert list(result.costs) == [open_plate(broken).wells[0]]
+
+
+def test_a_plate_of_unreadable_fields_is_an_error(tiny_plate: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "dead.zarr"
+    shutil.copytree(tiny_plate, plate)
+    for found in plate.glob("*/*/*/*/c/0/0/0"):
+        found.unlink()
+    with pytest.raises(PlateError, match="none of 24 fields can be read"):
+        extract(open_plate(plate), tmp_path / "out")
+
+
+def test_another_pass_does_not_go_into_the_same_folder(tiny_plate: Path, tmp_path: Path) -> None:
+    plate = open_plate(tiny_plate)
+    extract(plate, tmp_path)
+    with pytest.raises(UsageError, match="features was 'pftas' and is now 'tas'"):
+        extract(plate, tmp_path, features="tas")
