@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from hts_classify.evaluate import dose_responses, evaluate, positions, proportion_interval
+from hts_classify.vocabulary import BATCH, COMPOUND, CONCENTRATION, PLATE, WELL
+
+
+def test_counts_and_rates_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    truth, called = rng.choice(list("abc"), 200), rng.choice(list("abc"), 200)
+    result = evaluate(list(truth), list(called), groups=range(200), classes="abc")
+    assert result.accuracy == metrics.accuracy_score(truth, called)
+    assert result.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, called))
+    assert np.array_equal(result.confusion, metrics.confusion_matrix(truth, called))
+
+
+def test_a_class_that_no_well_has_does_not_count_in_the_balance() -> None:
+    result = evaluate("aab", "acb", groups=range(3), classes="abc")
+    assert result.recalls == (0.5, 1.0, None)
+    assert result.balanced_accuracy == 0.75
+
+
+@pytest.mark.parametrize(("right", "wells"), [(24, 24), (20, 24), (0, 24), (1, 2)])
+def test_wells_that_are_their_own_groups_get_clopper_and_pearson(right: int, wells: int) -> None:
+    interval = proportion_interval(np.arange(wells) < right, range(wells))
+    exact = stats.binomtest(right, wells).proportion_ci()
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize("groups", [2, 3, 8, 40])
+def test_an_interval_is_never_one_to_one(groups: int) -> None:
+    interval = proportion_interval(np.ones(groups * 5, bool), np.repeat(range(groups), 5))
+    assert interval is not None
+    assert interval.low < 1 == interval.high
+    assert interval.effective == groups
+
+
+def test_a_single_group_has_no_interval() -> None:
+    assert proportion_interval(np.ones(5, bool), ["x"] * 5) is None
+
+
+def test_the_interval_covers_where_groups_differ() -> None:
+    """Compounds that are easy or hard: 95% intervals must hold the true share about as often."""
+    rng = np.random.default_rng(0)
+    covered, trials, share = 0, 400, 0.7
+    for _ in range(trials):
+        easy = rng.beta(4 * share, 4 * (1 - share), 12)
+        correct = rng.random((12, 6)) < easy[:, None]
+        interval = proportion_interval(correct.ravel(), np.repeat(range(12), 6))
+        assert interval is not None
+        covered += interval.low <= share <= interval.high
+    assert 0.93 <= covered / trials <= 0.995
+
+
+def two_columns(treated: str) -> pd.DataFrame:
+    """Twelve wells: column 1 is class a; class b fills column 2 of every row, or of some."""
+    wells = [f"{row}{column:02d}" for row in "ABCDEF" for column in (1, 2)]
+    moa = ["a", "b"] * 6 if treated == "column 2" else list("ababbababbaa")
+    return pd.DataFrame({PLATE: "P", WELL: wells, "moa": moa})
+
+
+def halves(wells: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    first = np.arange(len(wells)) < len(wells) // 2
+    return [(first, ~first), (~first, first)]
+
+
+def test_a_column_that_gives_the_class_away_is_found() -> None:
+    wells = two_columns("column 2")
+    found = {place.place: place for place in positions(wells, "moa", halves(wells))}
+    assert (found["column"].correct, found["column"].total) == (12, 12)
+    assert found["column"].separates
+    assert not found["row"].separates
+
+
+def test_a_randomised_plate_is_not_suspected() -> None:
+    wells = two_columns("at random")
+    found = positions(wells, "moa", halves(wells))
+    assert not any(place.separates for place in found)
+
+
+def test_a_batch_of_one_class_is_found_and_a_lone_plate_is_no_place() -> None:
+    wells = two_columns("at random")
+    wells[BATCH] = wells["moa"].map({"a": "monday", "b": "tuesday"})
+    found = {place.place: place for place in positions(wells, "moa", halves(wells))}
+    assert set(found) == {"row", "column", "batch"}
+    assert found["batch"].separates
+    assert found["batch"].correct == 12
+
+
+def test_dose_responses_follow_the_second_of_two_classes() -> None:
+    doses = [1.0, 1.0, 10.0, 10.0, 100.0, 100.0]
+    wells = pd.DataFrame(
+        {
+            "Path": "cnn",
+            COMPOUND: "wortmannin",
+            CONCENTRATION: doses,
+            "Class": ["cyt", "cyt", "cyt", "nuc", "nuc", "nuc"],
+            "Score_cyt": [-0.1, -0.2, -0.3, -0.4, -0.5, -0.6],
+            "Score_nuc": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+        }
+    )
+    (found,) = dose_responses(wells, ["cyt", "nuc"])
+    assert (found.target, found.doses) == ("nuc", ((1.0, 0, 2), (10.0, 1, 2), (100.0, 2, 2)))
+    assert found.rho == pytest.approx(stats.spearmanr(doses, wells["Score_nuc"]).statistic)
+    assert dose_responses(wells[wells[CONCENTRATION] < 100], ["cyt", "nuc"]) == []
+    assert dose_responses(wells.drop(columns=COMPOUND), ["cyt", "nuc"]) == []
