@@ -1,0 +1,88 @@
+"""The command: parses, calls, prints. A file a subcommand, each with `prepare_parser` and `run`.
+
+Exit codes: 0 done; 1 the data cannot be used; 2 the call is wrong; 3 done, but some fields were
+left out (see `failures.csv`); 130 interrupted (the same command goes on where it stopped).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from ..errors import HTSError
+from . import demo, info, predict, run, synthetic
+
+__all__ = ["console", "main"]
+
+_COMMANDS: Final = {
+    "run": run,
+    "predict": predict,
+    "info": info,
+    "synthetic": synthetic,
+    "demo": demo,
+}
+
+_EPILOG = """\
+hts-classify PLATE ... is short for hts-classify run PLATE ...
+hts-classify COMMAND --help says what a command takes."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    from .. import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="hts-classify",
+        description="What every well of a screen shows: TAS features into an SVM, and a CNN,"
+        " from one read of the plate, on the same honest folds.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hts-classify {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, module in _COMMANDS.items():
+        summary = (module.__doc__ or "").strip().partition("\n")[0]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.prepare_parser(command)
+        command.set_defaults(call=module.run)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Arguments without the program's name. A first argument that is no command and no flag is
+        a plate.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    arguments = list(argv)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        arguments.insert(0, "run")
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:  # argparse has printed what it had to say
+        return int(stop.code or 0)
+    try:
+        return int(options.call(options))
+    except HTSError as error:
+        print(f"hts-classify: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "hts-classify: interrupted; the same command goes on where it stopped",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def console() -> None:
+    """Run the command that the shell asked for."""
+    sys.exit(main(sys.argv[1:]))

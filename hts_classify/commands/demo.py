@@ -1,0 +1,41 @@
+"""Simulate a plate and classify it: what hts-classify does, with nothing at hand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import run as run_command
+
+__all__ = ["prepare_parser", "run"]
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("hts-classify-demo"),
+        help="folder for the plate and the run (default: ./hts-classify-demo)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the plate and of training")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the plate where it is not there yet, then do what `hts-classify run` does."""
+    from ..files import claim
+    from ..synthetic import demo_recipe, write_plate
+
+    folder: Path = options.output
+    claim(folder / "demo.json", {"seed": options.seed})
+    plate, written = folder / "plate.zarr", folder / "plate.platemap.csv"
+    if not written.exists():  # the plate map is written last
+        print(f"simulating {plate}", file=sys.stderr)
+        write_plate(plate, demo_recipe(options.seed))
+    arguments = [str(plate), "--target", "phenotype", "--seed", str(options.seed)]
+    parser = argparse.ArgumentParser()
+    run_command.prepare_parser(parser)
+    print(f"hts-classify {' '.join(arguments)}", file=sys.stderr)
+    return run_command.run(parser.parse_args(arguments))

@@ -1,0 +1,37 @@
+"""Call the wells of another plate with the models of an earlier run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .run import add_plate_options
+from .terminal import TerminalProgress, left_out, plain_warnings
+
+__all__ = ["prepare_parser", "run"]
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("models", type=Path, help="models/ folder of a run directory")
+    parser.add_argument("plate", type=Path, help="plate to call")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the calls")
+    add_plate_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Call the plate and say where the calls are."""
+    from ..predict import predict
+
+    with plain_warnings():
+        extraction = predict(
+            options.models,
+            options.plate,
+            out=options.output,
+            channels=options.channels,
+            device=options.device,
+            progress=TerminalProgress(),
+        )
+    wells = extraction.features["Metadata_Well"].nunique()
+    print(f"{wells} wells called two ways: {options.output / 'predictions.csv'}")
+    return left_out(len(extraction.failures), options.output)

@@ -1,0 +1,83 @@
+"""What the terminal shows: bars while work goes on, lines when it is done."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from ..errors import HTSWarning
+from ..progress import Advance, Progress
+
+__all__ = ["TerminalProgress", "left_out", "plain_warnings"]
+
+
+class TerminalProgress(Progress):
+    """Bars and notes on standard error; no bars where that is no terminal."""
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """Draw a bar for `total` steps."""
+        if not sys.stderr.isatty():
+            yield lambda _steps: None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bars:
+            task = bars.add_task(name, total=total)
+            yield lambda steps: bars.update(task, advance=steps)
+            bars.update(task, completed=total)
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print our own warnings as one line each, without the place in the code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, HTSWarning):
+            print(f"hts-classify: warning: {message}", file=sys.stderr)
+        else:
+            default(message, category, filename, lineno, file, line)
+
+    default = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def left_out(failures: int, folder: object) -> int:
+    """Say how many fields were left out, and return the exit code that says so."""
+    if not failures:
+        return 0
+    fields = "1 field was" if failures == 1 else f"{failures} fields were"
+    print(
+        f"hts-classify: {fields} left out; {folder}/failures.csv says why",
+        file=sys.stderr,
+    )
+    return 3

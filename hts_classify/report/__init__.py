@@ -1,0 +1,59 @@
+"""What a run found, for people: a page that opens offline, and a few lines for the terminal.
+
+::
+
+    record      a run directory, read back
+    figures     what the page draws: plates, matrices, thumbnails, bars (data only)
+    *.html.j2   the page; macros turn the figures into SVG
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..files import whole
+from .record import Record, load_record
+from .text import summary
+
+__all__ = ["Record", "load_record", "report", "summary"]
+
+
+def report(run: str | Path) -> Path:
+    """Write a run's `report.html`: one file that needs no network.
+
+    Parameters
+    ----------
+    run : path
+        A run directory with `comparison.json`.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    DataError
+        When the folder holds no finished run; it names the file that is missing.
+    """
+    from importlib import resources
+
+    import jinja2
+
+    from .figures import page
+
+    record = load_record(Path(run))
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(
+            lambda name: (resources.files(__package__) / name).read_text("utf-8")
+        ),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    html = environment.get_template("report.html.j2").render(page(record))
+    target = record.folder / "report.html"
+    with whole(target) as part:
+        part.write_text(html, encoding="utf-8")
+    return target

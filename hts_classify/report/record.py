@@ -1,0 +1,110 @@
+"""A run directory, read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+from ..files import read_json
+from ..timings import PathCost, path_costs
+from ..vocabulary import LEVEL, SCORE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Record", "load_record"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a finished run left."""
+
+    folder: Path
+    run: dict[str, Any]
+    """`run.json`."""
+    comparison: dict[str, Any]
+    """`comparison.json`."""
+    costs: dict[str, PathCost]
+    """By path, from `timings.json`."""
+    wells: pd.DataFrame
+    """Well rows of the predictions."""
+    failures: pd.DataFrame
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that a call can name."""
+        columns = [str(column) for column in self.wells]
+        return tuple(c.removeprefix(SCORE) for c in columns if c.startswith(SCORE))
+
+    def count(self, path: str) -> str:
+        """Return right calls of all, as `23/24`."""
+        result = self.comparison["paths"][path]
+        return f"{result['correct']}/{result['total']}"
+
+    def interval(self, path: str) -> str:
+        """Return the accuracy's interval in words."""
+        interval = self.comparison["paths"][path]["interval"]
+        if interval is None:
+            return "no interval from a single group"
+        return f"95% interval {interval['low']:.0%} to {interval['high']:.0%}"
+
+    def warnings(self) -> list[str]:
+        """Say what limits the result, most serious first."""
+        found = []
+        best = max(result["correct"] for result in self.comparison["paths"].values())
+        for place in self.comparison["positions"]:
+            if place["separates"] or place["correct"] >= best:
+                found.append(
+                    f"Position confounds the classes: in the training folds the {place['place']}"
+                    " of a well alone, without its image, tells them apart"
+                    f" (on the tested wells that rule is right {place['correct']}/{place['total']}"
+                    " times). Read the counts as a smoke test, not as evidence of what either"
+                    " path recognises."
+                )
+        groups = self.comparison["difference"]["groups"]
+        if groups < 6:
+            found.append(
+                f"Only {groups} groups ({self.comparison['split']}) are scored: the counts cannot"
+                " be generalised to the next one, and no p-value is given."
+            )
+        if len(self.failures):
+            count = len(self.failures)
+            found.append(
+                ("1 field was" if count == 1 else f"{count} fields were")
+                + " left out as unreadable; failures.csv names each with its reason."
+            )
+        return found
+
+
+def load_record(folder: Path) -> Record:
+    """Read a finished run's files.
+
+    Raises
+    ------
+    DataError
+        When one is missing or damaged; it names the file.
+    """
+    import pandas as pd
+
+    missing = [
+        name
+        for name in ("run.json", "comparison.json", "predictions.parquet", "failures.csv")
+        if not (folder / name).exists()
+    ]
+    if missing:
+        raise DataError(
+            f"holds no finished run: {missing[0]} is absent",
+            where=str(folder),
+            remedy="run hts-classify with -o this folder to finish it",
+        )
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    return Record(
+        folder=folder,
+        run=read_json(folder / "run.json"),
+        comparison=read_json(folder / "comparison.json"),
+        costs={cost.path: cost for cost in path_costs(read_json(folder / "timings.json"))},
+        wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
+        failures=pd.read_csv(folder / "failures.csv"),
+    )

@@ -1,0 +1,46 @@
+"""The few lines that a terminal shows when a run ends."""
+
+from __future__ import annotations
+
+from ..vocabulary import TITLES
+from .record import Record
+
+__all__ = ["summary"]
+
+
+def summary(record: Record) -> list[str]:
+    """Say in a few lines what a run found, what it cost and where the page is.
+
+    Parameters
+    ----------
+    record : Record
+        A finished run.
+
+    Returns
+    -------
+    list of str
+        Lines of plain text.
+    """
+    scored = next(iter(record.comparison["paths"].values()))["total"]
+    wells = record.wells[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+    lines = [
+        f"{len(wells)} wells called, {scored} of them scored;"
+        f" {len(record.classes)} classes: {', '.join(record.classes)}",
+        "",
+    ]
+    for path, title in TITLES.items():
+        result, cost = record.comparison["paths"][path], record.costs[path]
+        lines.append(
+            f"{title:<10} {record.count(path):>8} wells right"
+            f" ({result['accuracy']:.1%}; {record.interval(path)}),"
+            f" balanced accuracy {result['balanced_accuracy']:.1%}"
+        )
+        lines.append(
+            f"{'':<10} {cost.fields_per_s:8.0f} fields/s from store to call"
+            f" ({cost.fields_per_s_without_reading:.0f} without reading);"
+            f" {cost.fits} fits in {cost.train_s:.1f} s"
+        )
+    lines += ["", record.comparison["difference"]["verdict"]]
+    lines += [f"note: {warning}" for warning in record.warnings()]
+    lines += ["", f"report: {record.folder / 'report.html'}"]
+    return lines

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hts_classify.commands import main
+
+
+def modules_of(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has loaded after some code."""
+    script = f"import sys\n{code}\nprint(*{{m.partition('.')[0] for m in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"torch", "torchvision", "dask", "sklearn", "zarr", "h5py", "pandas", "scipy", "jinja2"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import hts_classify",
+        "from hts_classify.commands import main\nmain(['--help'])",
+        "from hts_classify.commands import main\nmain(['predict', '--help'])",
+    ],
+)
+def test_help_and_import_load_no_large_library(code: str) -> None:
+    assert not modules_of(code) & HEAVY
+
+
+def test_a_plate_is_short_for_run_but_a_commands_name_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "info").mkdir()
+    assert main(["nowhere.zarr", "--target", "moa"]) == 1
+    assert "nowhere.zarr" in capsys.readouterr().err
+    assert main(["info", "nowhere.zarr"]) == 1
+    assert main(["info"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run"], 2, "--target"),
+        (["{plate}"], 2, "--target"),
+        (["{plate}", "--target", "moa"], 2, "moa"),
+        (["{plate}", "--target", "phenotype", "--split", "field"], 2, "fields of one well"),
+        (["{plate}", "--target", "phenotype", "--compound-column", "drug"], 2, "drug"),
+        (["{plate}", "--target", "phenotype", "--platemap", "no.csv"], 1, "no.csv"),
+        (["{plate}", "--target", "phenotype", "--channels", "DNA"], 2, "DNA"),
+        (["{plate}/A", "--target", "phenotype"], 1, "plate"),
+        (["{image}", "--target", "phenotype"], 1, "plate"),
+        (["{empty}", "--target", "phenotype"], 1, "zarr"),
+        (["{nothing}", "--target", "phenotype"], 1, "exist"),
+        (["{plate}", "--target", "phenotype", "-o", "{foreign}"], 2, "holds no run"),
+        (["predict", "{empty}", "{plate}", "-o", "{nothing}"], 1, "models"),
+        (["synthetic", "{nothing}", "--setting", "galaxies"], 2, "galaxies"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_exit_code(
+    tiny_plate: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    for name in ("empty", "foreign"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "foreign" / "notes.txt").touch()
+    image = next(iter(sorted(tiny_plate.glob("*/*/0"))))
+    places = {
+        "plate": tiny_plate,
+        "image": image,
+        **{name: tmp_path / name for name in ("empty", "foreign", "nothing")},
+    }
+    assert main([argument.format(**places) for argument in arguments]) == code
+    captured = capsys.readouterr()
+    line = captured.err.strip().splitlines()[-1]
+    assert said in line
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.filterwarnings("default")
+def test_wells_that_the_plate_lacks_are_a_warning(
+    tiny_plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    extra = platemap.iloc[:2].assign(well=["P23", "P24"])
+    pd.concat([platemap, extra]).to_csv(tmp_path / "map.csv", index=False)
+    arguments = ["--platemap", str(tmp_path / "map.csv"), "--split", "orbit"]
+    assert main([str(tiny_plate), "--target", "phenotype", *arguments]) == 2
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert "2" in warning
+    assert "P23" in warning
+
+
+def test_info_names_what_is_there_and_what_is_missing(
+    tiny_plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = tmp_path / "holed.zarr"
+    shutil.copytree(tiny_plate, plate)
+    next(iter(sorted(plate.glob("*/*/1/0/c/1/0/0")))).unlink()
+    assert main(["info", str(plate)]) == 0
+    said = capsys.readouterr().out
+    for words in (r"wells +12", r"fields +24 \(2 a well\)", "DNA, GFP", "64 × 64 uint16"):
+        assert re.search(words, said), words
+    assert re.search(r"missing +1\n +well \w+ field 2: .*GFP", said)
+
+
+def test_info_reads_no_pixels(tiny_plate: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "noise.zarr"
+    shutil.copytree(tiny_plate, plate)
+    for chunk in plate.glob("*/*/*/*/c/*/0/0"):
+        chunk.write_bytes(b"no zstd at all")
+    assert main(["info", str(plate)]) == 0
+
+
+def test_synthetic_plates_are_ready_to_classify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = tmp_path / "made.h5"
+    assert main(["synthetic", str(plate), "--setting", "texture", "--format", "hdf5"]) == 0
+    assert capsys.readouterr().out.strip() == f"hts-classify {plate} --target phenotype"
+    assert main(["info", str(plate)]) == 0
+    assert "HDF5" in capsys.readouterr().out
+
+
+def test_exit_3_says_that_fields_were_left_out(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = tmp_path / "holed.zarr"
+    shutil.copytree(tiny_plate, plate)
+    next(iter(sorted(plate.glob("*/*/0/0/c/0/0/0")))).unlink()
+    out = tmp_path / "calls"
+    assert main(["predict", str(tiny_run / "models"), str(plate), "-o", str(out)]) == 3
+    captured = capsys.readouterr()
+    assert f"1 field was left out; {out}/failures.csv says why" in captured.err
+    assert "12 wells called two ways" in captured.out
+    assert len(pd.read_csv(out / "predictions.csv")) == 2 * (23 + 12)
+
+
+def test_an_interrupt_is_exit_130(
+    tiny_plate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["hts_classify.run"], "run", interrupted)
+    assert main([str(tiny_plate), "--target", "phenotype"]) == 130
+    assert "goes on where it stopped" in capsys.readouterr().err
+
+
+def test_the_real_plate_of_the_readme(shared_data: Path, tmp_path: Path) -> None:
+    """BBBC013, one compound left out at a time; it may take 20 s, as both paths really learn."""
+    folder = shared_data / "bbbc013"
+    arguments = ["--platemap", str(folder / "platemap.csv"), "--target", "phenotype"]
+    out = tmp_path / "run"
+    options = ["--split", "compound", "--channels", "GFP,DNA", "-o", str(out)]
+    assert main([str(folder / "plate_v04.ome.zarr"), *arguments, *options]) == 0
+    comparison = json.loads((out / "comparison.json").read_text())
+    for result in comparison["paths"].values():
+        assert result["total"] == 24
+        assert result["correct"] >= 20
+    assert comparison["inner_units"] == ["well"]
+    assert {place["place"] for place in comparison["positions"] if place["separates"]} == {"column"}
+    assert "smoke test" in (out / "report.html").read_text()
+    table = pd.read_csv(out / "predictions.csv")
+    assert (table[table["Role"] == "unlabelled"].groupby(["Path", "Level"]).size() == 72).all()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hts_classify import report
+from hts_classify.errors import DataError
+from hts_classify.report import load_record, summary
+from hts_classify.report.figures import disagreements, plate_grid, thumbnails
+from hts_classify.vocabulary import WELL
+
+
+class Links(HTMLParser):
+    """Collect what a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag in {"script", "link", "iframe"}:
+            self.found.append(f"<{tag}>")
+
+
+def test_the_page_needs_no_network(tiny_run: Path) -> None:
+    page = (tiny_run / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    assert "url(" not in page
+
+
+def test_the_page_says_what_the_run_found(tiny_run: Path) -> None:
+    page = (tiny_run / "report.html").read_text()
+    comparison = json.loads((tiny_run / "comparison.json").read_text())
+    for result in comparison["paths"].values():
+        assert f"{result['correct']}/{result['total']}" in page
+    assert comparison["difference"]["verdict"][1:] in page
+    assert page.count("</circle>") == 4 * 12  # two paths, calls and margins, a title a well
+
+
+def test_the_same_run_gives_the_same_page(tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    before = (tmp_path / "run" / "report.html").read_bytes()
+    assert report(tmp_path / "run").read_bytes() == before
+
+
+def test_names_are_escaped(tiny_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace('"GFP"', '"<script>alert(1)</script>"'))
+    assert "<script>" not in report(folder).read_text()
+
+
+def test_disagreements_are_the_wells_that_the_paths_call_differently(tiny_run: Path) -> None:
+    record = load_record(tiny_run)
+    table = record.wells.pivot(index=WELL, columns="Path", values="Class")
+    apart = set(table.index[table["tas_svm"] != table["cnn"]])
+    found = disagreements(record)
+    assert {well[WELL] for well in found} == apart
+    assert all(well["picture"].startswith("data:image/png") for well in found)
+
+
+def test_a_thumbnail_shows_its_channels_in_their_colours() -> None:
+    tiles = np.zeros((1, 2, 64, 64), np.float32)
+    tiles[0, 0, :32] = 1000  # the first channel, green, above
+    tiles[0, 1, 32:] = 5  # the second, blue, below
+    (url,) = thumbnails(tiles)
+    picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    pixels = np.asarray(picture)
+    assert pixels.shape[0] >= 150
+    assert pixels[10, 10].tolist() == [0, 255, 0]
+    assert pixels[-10, 10].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize(
+    ("wells", "size"),
+    [(["A01", "D06"], (4, 6)), (["H12"], (8, 12)), (["P01"], (16, 24)), (["AF48"], (32, 48))],
+)
+def test_the_grid_is_the_smallest_usual_plate(wells: list[str], size: tuple[int, int]) -> None:
+    grid = plate_grid(pd.DataFrame({WELL: wells}))
+    assert (len(grid["rows"]), len(grid["columns"])) == size
+    assert wells[-1][:-2] in grid["rows"]
+
+
+def test_the_summary_names_counts_costs_and_the_page(tiny_run: Path) -> None:
+    text = "\n".join(summary(load_record(tiny_run)))
+    assert re.search(r"TAS \+ SVM +\d+/12 wells right", text)
+    assert re.search(r"\d+ fields/s from store to call", text)
+    assert str(tiny_run / "report.html") in text
+
+
+def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no finished run: run\.json is absent"):
+        report(tmp_path)
+
+
+@pytest.mark.browser
+def test_a_browser_shows_both_plates(tiny_run: Path, tmp_path: Path) -> None:
+    """Chromium lays the page out: it has a height, and colours of the wells on it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed (.ci/extras installs it)")
+    picture = tmp_path / "page.png"
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+    subprocess.run(
+        [
+            chromium,
+            *flags.split(),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1200,3600",
+            f"--screenshot={picture}",
+            (tiny_run / "report.html").as_uri(),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    pixels = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
+    for colour in ("4477AA", "EE6677", "228833"):
+        rgb = np.array([int(colour[k : k + 2], 16) for k in (0, 2, 4)])
+        assert (pixels == rgb).all(axis=1).sum() > 500

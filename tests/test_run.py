@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hts_classify import RunSettings, predict, run
+from hts_classify.errors import HTSError, UsageError
+from hts_classify.models import load
+from hts_classify.models.protocol import Classifier
+from hts_classify.progress import Progress
+from hts_classify.vocabulary import CALL, FOLD, LEVEL, PATH, PATHS, ROLE, SITE, TARGET, WELL
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return every file of a folder with its content's hash."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+PROMISED = ("features", "tiles.zarr", "folds.csv", "predictions", "models/cnn", "comparison.json")
+"""What is the same bytes however often a run was stopped."""
+
+
+def promised(folder: Path) -> dict[str, str]:
+    return {name: h for name, h in hashes(folder).items() if name.startswith(PROMISED)}
+
+
+def test_a_run_leaves_what_the_readme_says(tiny_run: Path) -> None:
+    held = {path.name for path in tiny_run.iterdir()}
+    assert held == {
+        "comparison.json",
+        "failures.csv",
+        "features",
+        "features.parquet",
+        "folds.csv",
+        "models",
+        "predictions",
+        "predictions.csv",
+        "predictions.parquet",
+        "report.html",
+        "run.json",
+        "tiles.zarr",
+        "timings.json",
+    }
+    models = {path.suffix for path in (tiny_run / "models").iterdir()}
+    assert models == {".json", ".safetensors", ".skops"}
+
+
+def test_both_paths_call_the_same_wells_in_the_same_folds(tiny_run: Path) -> None:
+    table = pd.read_parquet(tiny_run / "predictions.parquet")
+    columns = [WELL, SITE, LEVEL, FOLD, TARGET]
+    one, other = (
+        table[table[PATH] == path][columns].sort_values(columns).reset_index(drop=True)
+        for path in PATHS
+    )
+    pd.testing.assert_frame_equal(one, other)
+    assert (table.groupby([PATH, LEVEL]).size().unstack() == [24, 12]).all().all()
+
+
+def test_a_wells_scores_are_the_mean_of_its_fields(tiny_run: Path) -> None:
+    table = pd.read_parquet(tiny_run / "predictions.parquet")
+    scores = [column for column in table if column.startswith("Score_")]
+    fields = table[table[LEVEL] == "field"].groupby([PATH, WELL])[scores].mean()
+    wells = table[table[LEVEL] == "well"].set_index([PATH, WELL])[scores]
+    np.testing.assert_allclose(fields.sort_index(), wells.sort_index())
+    best = wells.idxmax(axis=1).str.removeprefix("Score_")
+    calls = table[table[LEVEL] == "well"].set_index([PATH, WELL])[CALL]
+    assert (best == calls).all()
+
+
+def test_a_finished_run_is_left_as_it_is(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(tiny_run, again)
+    run(tiny_plate, quick, out=again)
+    assert hashes(again) == hashes(tiny_run)
+
+
+class Stop(Progress):
+    """A listener that is interrupted when a stage of this name begins."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def stage(self, name: str, total: int):  # type: ignore[no-untyped-def]
+        if name.startswith(self.at):
+            raise KeyboardInterrupt
+        return super().stage(name, total)
+
+
+@pytest.mark.parametrize("at", ["TAS + SVM, fold 2", "CNN, fold 2", "CNN, all"])
+def test_a_stopped_run_ends_in_the_same_bytes(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path, at: str
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_plate, quick, out=out, progress=Stop(at))
+    before = hashes(out)
+    run(tiny_plate, quick, out=out)
+    assert promised(out) == promised(tiny_run)
+    kept = {name for name in before if name.startswith("predictions/")}
+    assert kept
+    assert all(hashes(out)[name] == before[name] for name in kept)
+
+
+def test_timings_alone_tell_two_runs_apart(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    run(tiny_plate, quick, out=tmp_path / "other")
+    one, other = hashes(tiny_run), hashes(tmp_path / "other")
+    differing = {name for name in one | other if one.get(name) != other.get(name)}
+    assert differing <= {"timings.json", "report.html", "models/tas_svm.skops"}
+
+
+def test_wells_without_a_class_are_called_by_models_of_all_others(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    hidden = platemap.groupby("phenotype").head(1).index
+    platemap.loc[hidden, "phenotype"] = None
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    out = run(tiny_plate, replace(quick, platemap=tmp_path / "map.csv"), out=tmp_path / "out")
+    table = pd.read_parquet(out / "predictions.parquet")
+    idle = table[table[ROLE] == "unlabelled"]
+    assert set(idle[WELL]) == set(platemap.loc[hidden, "well"])
+    assert (idle[FOLD] == -1).all()
+    assert idle[TARGET].isna().all()
+    calls = predict(out / "models", tiny_plate, out=tmp_path / "calls")
+    assert len(calls.features) == 24
+    again = pd.read_parquet(tmp_path / "calls" / "predictions.parquet")
+    keys = [PATH, LEVEL, WELL, SITE]
+    scores = [column for column in again if column.startswith("Score_")]
+    both = idle.merge(again, on=keys, suffixes=("", "_again"))
+    assert len(both) == len(idle)
+    np.testing.assert_allclose(both[scores], both[[f"{s}_again" for s in scores]], rtol=1e-5)
+
+
+def test_another_run_does_not_go_into_the_same_folder(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="holds another run: settings"):
+        run(tiny_plate, replace(quick, seed=1), out=tiny_run)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="is not empty and holds no run"):
+        run(tiny_plate, quick, out=tmp_path)
+
+
+def edited(plate: Path, folder: Path, edit: str) -> Path:
+    """Write the plate's map with a mistake in it."""
+    platemap = pd.read_csv(plate.with_name("tiny.platemap.csv"), dtype=str)
+    if edit == "one class":
+        platemap["phenotype"] = "fine"
+    elif edit == "twice":
+        platemap = pd.concat([platemap, platemap.iloc[:1].assign(phenotype="other")])
+    elif edit == "single group":
+        platemap.loc[platemap["phenotype"] == "fine", "compound"] = "CPD-X"
+    platemap.to_csv(folder / "map.csv", index=False)
+    return folder / "map.csv"
+
+
+@pytest.mark.parametrize(
+    ("edit", "change", "match"),
+    [
+        ("", {"target": "moa"}, "moa"),
+        ("one class", {}, r"one class \(fine\)"),
+        ("twice", {}, "comes 2 times, with phenotype"),
+        ("single group", {}, "--unscored-class fine"),
+        ("", {"split": "field"}, "fields of one well"),
+        ("", {"split": "orbit"}, "orbit"),
+        ("", {"unscored": ("x",)}, "'x' is no class"),
+        ("", {"channels": ("A",)}, "channel"),
+        ("", {"tile_size": 4}, "tile size 4"),
+        ("", {"folds": 1}, "folds"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(
+    tiny_plate: Path,
+    quick: RunSettings,
+    tmp_path: Path,
+    edit: str,
+    change: dict[str, object],
+    match: str,
+) -> None:
+    platemap = edited(tiny_plate, tmp_path, edit)
+    settings = replace(quick, platemap=platemap, **change)  # type: ignore[arg-type]
+    with pytest.raises(HTSError, match=match) as caught:
+        run(tiny_plate, settings, out=tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plate_without_a_map_says_so(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_plate, tmp_path / "bare.zarr")
+    with pytest.raises(UsageError, match=r"no plate map; name one with --platemap"):
+        run(tmp_path / "bare.zarr", quick)
+
+
+def test_an_unscored_class_is_learnt_and_not_counted(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    platemap = edited(tiny_plate, tmp_path, "single group")
+    settings = replace(quick, platemap=platemap, unscored=("fine",))
+    out = run(tiny_plate, settings, out=tmp_path / "out")
+    comparison = json.loads((out / "comparison.json").read_text())
+    assert comparison["paths"]["cnn"]["total"] == 8
+    model: Classifier = load("tas_svm", out / "models")
+    assert "fine" in model.classes
+    report = (out / "report.html").read_text()
+    assert "8 wells with a known class" in report
+
+
+def test_a_field_left_out_is_in_the_report(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    shutil.copy(tiny_plate.with_name("tiny.platemap.csv"), tmp_path)
+    next(iter(sorted(plate.glob("*/*/0/0/c/0/0/0")))).write_bytes(b"no zstd")
+    out = run(plate, quick)
+    assert out == tmp_path / "tiny-hts"
+    failures = pd.read_csv(out / "failures.csv")
+    assert len(failures) == 1
+    assert "1 field was left out" in (out / "report.html").read_text()
+
+
+def test_predicting_needs_a_plate_like_the_one_that_was_learnt(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(HTSError, match=r"channels are A, B, the models in .* DNA, GFP"):
+        predict(tiny_run / "models", tiny_plate, out=tmp_path, channels=("A", "B"))
+    with pytest.raises(HTSError, match=r"holds no models \(inputs.json is absent\)"):
+        predict(tmp_path, tiny_plate, out=tmp_path / "calls")
