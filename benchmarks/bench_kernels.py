@@ -1,7 +1,7 @@
 """How fast threshold adjacency statistics are on one field, one thread (asv).
 
 The parts are timed beside the whole; mahotas, whose result `definition="mahotas"` equals, is
-the reference. Fields are simulated, seeded, 1080 x 1080: nuclei over a Poisson background.
+the reference. Fields are simulated, seeded, 1080 × 1080: nuclei over background and shot noise.
 """
 
 from __future__ import annotations
@@ -12,20 +12,16 @@ from numpy.typing import NDArray
 
 from hts_classify.features import _tas, kernels, otsu, pftas, tas
 from hts_classify.features.thresholds import thresholds_of
+from hts_classify.synthetic import Recipe, lay_out, render_field
 
 SIDE = 1080
 DTYPES = ["uint8", "uint16"]
 
 
-def field(dtype: str, *, seed: int = 0, nuclei: int = 200) -> NDArray[np.unsignedinteger]:
-    """Draw a field whose nuclei are discs of 12 pixels' radius, about 12 % of it."""
-    rng = np.random.default_rng(seed)
-    y, x = np.ogrid[:SIDE, :SIDE]
-    signal = np.full((SIDE, SIDE), 12.0)
-    for cy, cx in rng.uniform(0, SIDE, (nuclei, 2)):
-        signal[(y - cy) ** 2 + (x - cx) ** 2 < 12**2] = 110.0
-    top = np.iinfo(dtype).max
-    return (rng.poisson(signal) * (top / 255)).clip(0, top).astype(dtype)
+def field(dtype: str) -> NDArray[np.unsignedinteger]:
+    """Make the nuclei of one simulated field."""
+    recipe = Recipe(shape=(SIDE, SIDE), dtype=dtype)
+    return render_field(recipe, lay_out(recipe)[0], 1)[0]
 
 
 class Field:

@@ -16,9 +16,9 @@ from typing import Any
 
 import mahotas.features
 import numpy as np
-from bench_kernels import field
 
 from hts_classify.features import kernels, pftas, tas
+from hts_classify.synthetic import Recipe, lay_out, render_field
 
 CALLS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "tas": (tas, mahotas.features.tas),
@@ -36,7 +36,8 @@ def seconds(call: Callable[[], Any]) -> float:
 def row(name: str, dtype: str, definition: str, pairs: int) -> str:
     """Time one line of the table."""
     ours, theirs = CALLS[name]
-    image = field(dtype)
+    recipe = Recipe(shape=(1080, 1080), dtype=dtype)  # type: ignore[arg-type]
+    image = render_field(recipe, lay_out(recipe)[0], 1)[0]
     if definition == "mahotas" and ours(image, definition=definition).tolist() != (
         theirs(image).tolist()
     ):

@@ -148,7 +148,7 @@ def run(
         seed=settings.seed,
         cnn=settings.cnn,
         device=settings.device,
-        card=_card(job, extraction),
+        card=_card(job),
         timings=job.timings,
         progress=progress,
     )
@@ -222,20 +222,22 @@ def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSetti
 
 def _pass(job: _Job, progress: Progress) -> Extraction:
     """Read the plate, once."""
-    start = perf_counter()
+    start, earlier = perf_counter(), job.timings.content.get("extract", {}).get("wall_s", 0.0)
     factor = tile_factor(job.plate.field_shape, job.settings.tile_size)
     with progress.stage("reading, features and tiles", len(job.plate.wells)) as advance:
 
         def on_well(well: str, cost: Mapping[str, float]) -> None:
-            job.timings.add("extract", "wells", well, cost=cost, at_once=False)
+            job.timings.note("extract", cost={"wall_s": earlier + perf_counter() - start})
+            job.timings.note("extract", "wells", well, cost=cost)
+            job.timings.save(at_once=False)
             advance(1)
 
         result = extract(
             job.plate, job.out, features=job.settings.features, factor=factor, on_well=on_well
         )
     if result.costs:
-        earlier = job.timings.content.get("extract", {}).get("wall_s", 0.0)
-        job.timings.add("extract", cost={"wall_s": earlier + perf_counter() - start})
+        job.timings.note("extract", cost={"wall_s": earlier + perf_counter() - start})
+        job.timings.save()
     return result
 
 
@@ -249,7 +251,7 @@ def _folds(job: _Job, extraction: Extraction) -> Folds:
     return folds
 
 
-def _card(job: _Job, extraction: Extraction) -> dict[str, Any]:
+def _card(job: _Job) -> dict[str, Any]:
     """Say what models trained here must be given, to be used on another plate."""
     factor = tile_factor(job.plate.field_shape, job.settings.tile_size)
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from .errors import DataError
 from .files import read_json, write_json
 from .vocabulary import PATHS
 
@@ -29,7 +30,9 @@ class Timings:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "timings.json"
-    >>> Timings(path).add("cnn", "fold0", cost={"train_s": 2.5})
+    >>> timings = Timings(path)
+    >>> timings.note("cnn", "fold0", cost={"train_s": 2.5})
+    >>> timings.save()
     >>> Timings(path).content
     {'cnn': {'fold0': {'train_s': 2.5}}}
     """
@@ -37,17 +40,20 @@ class Timings:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.content: dict[str, Any] = read_json(path) if path.exists() else {}
-        self._written = 0.0
+        self._saved = 0.0
 
-    def add(self, *keys: str, cost: Mapping[str, Any], at_once: bool = True) -> None:
-        """Note what a step cost under its keys; `at_once=False` may wait two seconds to write."""
+    def note(self, *keys: str, cost: Mapping[str, Any]) -> None:
+        """Note what a step cost, under its keys."""
         at = self.content
         for key in keys:
             at = at.setdefault(key, {})
         at.update(cost)
-        if at_once or perf_counter() - self._written > 2:
+
+    def save(self, *, at_once: bool = True) -> None:
+        """Write the file; `at_once=False` writes it every two seconds at the most."""
+        if at_once or perf_counter() - self._saved > 2:
             write_json(self._path, self.content)
-            self._written = perf_counter()
+            self._saved = perf_counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +64,9 @@ class PathCost:
     fields: int
     """Fields that the pass read."""
     read_s: float
-    """Reading and decoding a field, on one worker."""
+    """Reading and decoding a field: its share of the pass's time on the clock."""
     input_s: float
-    """Computing the path's input from a field in memory, on one worker: features, or a tile."""
+    """Computing the path's input from a field in memory: features, or a tile; likewise."""
     score_s: float
     """Scoring a field with a trained model, on the machine that trained it."""
     train_s: float
@@ -69,7 +75,7 @@ class PathCost:
 
     @property
     def fields_per_s(self) -> float:
-        """Fields a second from the store to a call, with a trained model, on one worker."""
+        """Fields a second from the store to a call, with a trained model, on this machine."""
         return 1.0 / (self.read_s + self.input_s + self.score_s)
 
     @property
@@ -81,29 +87,45 @@ class PathCost:
 def path_costs(content: Mapping[str, Any]) -> list[PathCost]:
     """Return each path's cost from what `timings.json` holds.
 
+    The pass runs on several workers at once, which wait for each other. Its time on the clock is
+    divided among reading, features and tiles as the workers' seconds are, so that the shares add
+    up to what the user waited.
+
     Parameters
     ----------
     content : mapping
         The parsed file.
 
+    Raises
+    ------
+    DataError
+        When a step is missing from it.
+
     Examples
     --------
     >>> well = {"fields": 2, "bytes": 8, "read_s": 0.2, "features_s": 0.1, "tiles_s": 0.02}
     >>> fit = {"train_s": 3.0, "score_s": 0.1, "scored_fields": 10, "trained_fields": 20}
-    >>> costs = path_costs({"extract": {"wells": {"A01": well}},
+    >>> costs = path_costs({"extract": {"wells": {"A01": well}, "wall_s": 0.32},
     ...                     "tas_svm": {"all": fit}, "cnn": {"all": fit}})
     >>> [(cost.path, round(cost.fields_per_s, 1)) for cost in costs]
     [('tas_svm', 6.2), ('cnn', 8.3)]
     """
-    wells = content["extract"]["wells"].values()
+    try:
+        pass_, fits_of = content["extract"], {path: content[path].values() for path in PATHS}
+        wells, wall_s = pass_["wells"].values(), pass_["wall_s"]
+    except KeyError as error:
+        raise DataError(
+            f"timings.json has no {error}", remedy="delete the run's folder and run again"
+        ) from None
     fields = sum(well["fields"] for well in wells)
-    share = {
-        kind: sum(well[f"{kind}_s"] for well in wells) / max(fields, 1)
-        for kind in ("read", "features", "tiles")
+    worked = {
+        kind: sum(well[f"{kind}_s"] for well in wells) for kind in ("read", "features", "tiles")
     }
+    a_field = wall_s / sum(worked.values()) / fields
+    share = {kind: seconds * a_field for kind, seconds in worked.items()}
     costs = []
     for path, kind in zip(PATHS, ("features", "tiles"), strict=True):
-        fits = content[path].values()
+        fits = fits_of[path]
         scored = sum(fit["scored_fields"] for fit in fits)
         costs.append(
             PathCost(

@@ -136,7 +136,8 @@ class Trial:
             "trained_fields": len(learn),
             "scored_fields": len(rows),
         }
-        self.timings.add(path, name, cost=cost)
+        self.timings.note(path, name, cost=cost)
+        self.timings.save()
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
             table.to_parquet(part, index=False)

@@ -117,9 +117,7 @@ def test_chunks_of_any_shape_and_shards_are_joined(make: Make) -> None:
     assert sharded.info().missing == ()
 
 
-def test_a_big_plate_opens_in_about_a_second(tmp_path: Path, make: Make) -> None:
-    import time
-
+def test_a_big_plate_names_every_field_in_order(tmp_path: Path, make: Make) -> None:
     one = make({"A/1": [noise(2, 8, 8)] * 9})
     attributes = json.loads((one / ".zattrs").read_text())
     places = [(row, column) for row in range(16) for column in range(24)]
@@ -136,11 +134,10 @@ def test_a_big_plate_opens_in_about_a_second(tmp_path: Path, make: Make) -> None
     shutil.copytree(one / "A" / "1", well)
     for row, column in places[1:]:
         shutil.copytree(well, one / chr(65 + row) / str(column + 1))
-    open_plate(one)  # imports, and the disk's cache
-    start = time.perf_counter()
     plate = open_plate(one)
     assert len(plate.fields) == 3456
-    assert time.perf_counter() - start < 4  # about 1 s alone; test machines are busy
+    assert (plate.wells[0], plate.wells[1], plate.wells[-1]) == ("A01", "A02", "P24")
+    assert [field.site for field in plate.fields[:9]] == list(range(1, 10))
 
 
 def test_plate_is_pickled_and_read_from_many_threads(make: Make) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: asv suites (`bench_*`), and scripts that print a table each."""
