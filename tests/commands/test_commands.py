@@ -17,7 +17,7 @@ def modules_of(code: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter has loaded after some code."""
     script = f"import sys\n{code}\nprint(*{{m.partition('.')[0] for m in sys.modules}})"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
     )
     return set(done.stdout.splitlines()[-1].split())
 

@@ -12,7 +12,9 @@ from hts_classify.vocabulary import PATHS
 
 def test_importing_the_package_imports_no_learning_library():
     code = "import sys, hts_classify.models; print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
