@@ -177,7 +177,7 @@ class Position:
     """How many wells their place alone would have called right, under the same folds."""
 
     place: str
-    """`row`, `column`, `plate` or `batch`."""
+    """`row`, `column`, `plate` or `batch`; or `anywhere`, where the commonest class is called."""
     correct: int
     total: int
     separates: bool
@@ -191,7 +191,8 @@ def positions(
     """Call each well by where it is: the commonest class of its place in the training folds.
 
     A place that tells the classes apart as well as a path does means that the path may have
-    learnt the place. A plate or batch column with a single value is left out.
+    learnt the place. A plate or batch column with a single value is left out. The first is
+    `anywhere`: what is right without knowing even the place.
 
     Parameters
     ----------
@@ -203,8 +204,11 @@ def positions(
         Masks over the wells, as the paths see them.
     """
     names = wells[WELL].map(split_well)
-    places = {"row": names.str[0], "column": names.str[1].astype(str)}
-    places = {place: wells[PLATE] + "/" + value for place, value in places.items()}
+    places = {
+        "anywhere": wells[PLATE].map(lambda _plate: ""),
+        "row": wells[PLATE] + "/" + names.str[0],
+        "column": wells[PLATE] + "/" + names.str[1].astype(str),
+    }
     places |= {
         place: wells[column].fillna("")
         for place, column in (("plate", PLATE), ("batch", BATCH))

@@ -183,30 +183,39 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     target = resolve_column(wells, settings.target)
     split = choose_split(wells, settings.split)
     folds = _make_folds(wells, target, split, settings)
-    claimed = out / "run.json"
-    if out.exists() and not claimed.exists() and any(out.iterdir()):
-        raise UsageError(
-            "is not empty and holds no run", where=str(out), remedy="name another folder with -o"
-        )
+    machine = str(getattr(make("cnn", device=settings.device), "device_name", "cpu"))
+    _check_folder(out)
     description = {
-        "plate": {"name": plate.name, "path": plate.path, "channels": list(plate.channels)},
-        "platemap": {"path": str(platemap), "sha256": digest(platemap)},
+        "plate": {"name": plate.name, "channels": list(plate.channels)},
+        "platemap": {"name": platemap.name, "sha256": digest(platemap)},
         "settings": {
             **{k: v for k, v in asdict(settings).items() if k not in _SAID_ELSEWHERE},
             "target": target.removeprefix(METADATA),
             "split": split,
         },
-        "device": getattr(make("cnn", device=settings.device), "device_name", "cpu"),
+        "device": machine.partition(" ")[0],
         "versions": {package: version(package) for package in _VERSIONED},
     }
-    claim(claimed, description)
+    claim(out / "run.json", description)
+    timings = Timings(out / "timings.json")
+    timings.note(cost={"machine": machine, "plate": plate.path, "platemap": str(platemap)})
     chosen = "" if settings.split else " (chosen; --split names another)"
     notes = (
         f"{plate.name}: {len(plate.wells)} wells, {len(plate.fields)} fields,"
         f" channels {', '.join(plate.channels)}",
-        f"{folds.count} folds by {split}{chosen}; the CNN runs on {description['device']}",
+        f"{folds.count} folds by {split}{chosen}; the CNN runs on {machine}",
     )
-    return _Job(settings, plate, out, wells, target, split, Timings(out / "timings.json"), notes)
+    return _Job(settings, plate, out, wells, target, split, timings, notes)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a place where a run cannot be, or that holds something else."""
+    if out.exists() and not out.is_dir():
+        raise UsageError("is not a folder", where=str(out), remedy="name a folder with -o")
+    if out.is_dir() and not (out / "run.json").exists() and any(out.iterdir()):
+        raise UsageError(
+            "is not empty and holds no run", where=str(out), remedy="name another folder with -o"
+        )
 
 
 def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:

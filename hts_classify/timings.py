@@ -1,6 +1,6 @@
 """What a run cost: `timings.json`, and the seconds that each path needs for a field.
 
-This file alone differs between two runs of the same thing.
+This file alone differs between two runs of the same thing: it also says where they ran.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Timings:
         self._saved = 0.0
 
     def note(self, *keys: str, cost: Mapping[str, Any]) -> None:
-        """Note what a step cost, under its keys."""
+        """Note what a step cost, under its keys; without keys, what is true of the whole run."""
         at = self.content
         for key in keys:
             at = at.setdefault(key, {})

@@ -7,7 +7,7 @@ on all labelled wells are saved; they call the wells that have no class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +22,7 @@ from .files import digest, read_json, whole, write_json
 from .models import CnnSettings, make
 from .models.settings import Device
 from .predictions import UNFOLDED, calls
-from .progress import Progress
+from .progress import Advance, Progress
 from .splits import Folds, inner_splits
 from .timings import Timings
 from .vocabulary import PATHS, PLATE, ROLE, TARGET, TITLES, UNLABELLED, WELL
@@ -163,7 +163,7 @@ class Trial:
         return joined["_row"].to_numpy(np.intp), list(joined[TARGET]), inner
 
 
-def _percent(advance: Any) -> Any:
+def _percent(advance: Advance) -> Callable[[int, int], None]:
     """Turn a fit's (done, planned) rounds into steps of a hundred."""
     shown = 0
 

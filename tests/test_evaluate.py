@@ -88,7 +88,8 @@ def test_a_batch_of_one_class_is_found_and_a_lone_plate_is_no_place() -> None:
     wells = two_columns("at random")
     wells[BATCH] = wells["moa"].map({"a": "monday", "b": "tuesday"})
     found = {place.place: place for place in positions(wells, "moa", halves(wells))}
-    assert set(found) == {"row", "column", "batch"}
+    assert list(found) == ["anywhere", "row", "column", "batch"]
+    assert not found["anywhere"].separates
     assert found["batch"].separates
     assert found["batch"].correct == 12
 

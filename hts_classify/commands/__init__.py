@@ -75,6 +75,14 @@ def main(argv: Sequence[str]) -> int:
     except HTSError as error:
         print(f"hts-classify: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a full disk, a folder that may not be written to
+        place = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or error
+        print(
+            f"hts-classify: {place}{reason}; check the path, its permissions and the space left",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print(
             "hts-classify: interrupted; the same command goes on where it stopped",

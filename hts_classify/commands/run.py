@@ -62,7 +62,7 @@ def add_plate_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command that runs models on a plate takes."""
     parser.add_argument(
         "--channels",
-        type=lambda text: tuple(name.strip() for name in text.split(",")),
+        type=channel_names,
         default=(),
         metavar="A,B,…",
         help="names for the plate's channels, in order",
@@ -73,6 +73,17 @@ def add_plate_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where the CNN runs (default: auto, which says what it chose)",
     )
+
+
+def channel_names(text: str) -> tuple[str, ...]:
+    """Take `DNA,GFP` apart.
+
+    Examples
+    --------
+    >>> channel_names("DNA, GFP")
+    ('DNA', 'GFP')
+    """
+    return tuple(name.strip() for name in text.split(","))
 
 
 def run(options: argparse.Namespace) -> int:

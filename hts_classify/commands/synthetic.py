@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .run import channel_names
+
 __all__ = ["prepare_parser", "run"]
 
 
@@ -26,13 +28,29 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--difficulty", type=float, default=0.25, help="0 easy to 1 hard (default 0.25)"
     )
+    parser.add_argument(
+        "--channels", type=channel_names, default=("DNA", "GFP"), help="stains (default DNA,GFP)"
+    )
+    parser.add_argument("--dtype", choices=("uint8", "uint16"), default="uint16")
+    parser.add_argument(
+        "--size", type=int, default=256, help="pixels along a side of a field (default 256)"
+    )
+    parser.add_argument("--fields", type=int, default=2, help="fields in a well (default 2)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the plate and say how to classify it."""
     from ..synthetic import Recipe, write_plate
 
-    recipe = Recipe(setting=options.setting, seed=options.seed, difficulty=options.difficulty)
+    recipe = Recipe(
+        setting=options.setting,
+        seed=options.seed,
+        difficulty=options.difficulty,
+        channels=options.channels,
+        dtype=options.dtype,
+        shape=(options.size, options.size),
+        fields=options.fields,
+    )
     plate = write_plate(options.plate, recipe, format=options.format)
     print(f"hts-classify {plate} --target phenotype")
     return 0

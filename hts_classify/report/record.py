@@ -28,6 +28,10 @@ class Record:
     """`comparison.json`."""
     costs: dict[str, PathCost]
     """By path, from `timings.json`."""
+    machine: str
+    """What the CNN ran on: `cpu (2 threads)`."""
+    plate: str
+    """Path of the plate."""
     wells: pd.DataFrame
     """Well rows of the predictions."""
     failures: pd.DataFrame
@@ -54,7 +58,13 @@ class Record:
         """Say what limits the result, most serious first."""
         found = []
         best = max(result["correct"] for result in self.comparison["paths"].values())
-        for place in self.comparison["positions"]:
+        blind, *places = self.comparison["positions"]
+        if blind["correct"] >= best:
+            found.append(
+                f"Calling every well by the commonest class of its training folds is right"
+                f" {blind['correct']}/{blind['total']} times: neither path does better."
+            )
+        for place in places:
             if place["separates"] or place["correct"] >= best:
                 found.append(
                     f"Position confounds the classes: in the training folds the {place['place']}"
@@ -100,11 +110,14 @@ def load_record(folder: Path) -> Record:
             remedy="run hts-classify with -o this folder to finish it",
         )
     predictions = pd.read_parquet(folder / "predictions.parquet")
+    timings = read_json(folder / "timings.json")
     return Record(
         folder=folder,
         run=read_json(folder / "run.json"),
         comparison=read_json(folder / "comparison.json"),
-        costs={cost.path: cost for cost in path_costs(read_json(folder / "timings.json"))},
+        costs={cost.path: cost for cost in path_costs(timings)},
+        machine=timings["machine"],
+        plate=timings["plate"],
         wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
         failures=pd.read_csv(folder / "failures.csv"),
     )

@@ -130,10 +130,14 @@ def test_synthetic_plates_are_ready_to_classify(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plate = tmp_path / "made.h5"
-    assert main(["synthetic", str(plate), "--setting", "texture", "--format", "hdf5"]) == 0
+    options = ["--setting", "texture", "--format", "hdf5", "--channels", "DNA,ER,RNA"]
+    assert main(["synthetic", str(plate), *options, "--dtype", "uint8", "--size", "96"]) == 0
     assert capsys.readouterr().out.strip() == f"hts-classify {plate} --target phenotype"
     assert main(["info", str(plate)]) == 0
-    assert "HDF5" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "HDF5" in said
+    assert "DNA, ER, RNA" in said
+    assert "96 × 96 uint8" in said
 
 
 def test_exit_3_says_that_fields_were_left_out(
