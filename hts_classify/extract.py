@@ -17,34 +17,31 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .errors import FieldError, PlateError
 from .features import measure
 from .files import claim, digest, whole
 from .plate import Field, Plate
-from .tiles import TileStore, downscale, tile_factor
-from .vocabulary import (
-    METADATA,
-    PLATE,
-    SITE,
-    WELL,
-    FeatureKind,
-    channel_word,
-    feature_columns,
+from .shards import (
+    FAILED,
+    FAILED_CHANNEL,
+    TILE_ROW,
+    failure_table,
+    flag_column,
+    is_finished,
+    join_shards,
+    shard_schema,
+    write_table,
 )
+from .tiles import TileStore, downscale, tile_factor
+from .vocabulary import PLATE, SITE, WELL, FeatureKind, feature_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TILE_ROW", "TILE_SIZE", "Extraction", "WellCost", "extract", "feature_matrix"]
+__all__ = ["TILE_SIZE", "Extraction", "WellCost", "extract"]
 
 TILE_SIZE = 128
 """Longest side of a tile in pixels, unless asked otherwise."""
-TILE_ROW = "Metadata_Tile"
-"""Row of a field in the tile store."""
-_FAILED, _CHANNEL = "Metadata_Failure", "Metadata_FailedChannel"
 
 Scheduler = Literal["threads", "processes", "synchronous"]
 
@@ -77,12 +74,6 @@ class Extraction:
     """One row for each field that was left out, and why."""
     costs: dict[str, dict[str, float]]
     """Seconds and bytes of each well that this call read (`WellCost`)."""
-
-
-def feature_matrix(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Return a features table's numbers: shape (fields, features), without what a row is."""
-    names = [str(column) for column in table]
-    return table[[name for name in names if not name.startswith(METADATA)]].to_numpy(np.float64)
 
 
 def extract(
@@ -148,7 +139,7 @@ def extract(
     todo = [
         [(field, rows[field]) for field in fields]
         for well, fields in wells.items()
-        if not _finished(job.shard(well), len(fields))
+        if not is_finished(job.shard(well), len(fields))
     ]
     costs = _compute(job, todo, scheduler, on_well)
     return _collect(job, list(wells), costs)
@@ -181,15 +172,13 @@ class _Pass:
 
     def well(self, fields: list[tuple[Field, int]]) -> tuple[str, dict[str, float]]:
         """Do one well: its tiles first, so that a shard says that all of it is there."""
-        import pandas as pd
+        import pyarrow as pa
 
         tiles, cost = TileStore(self.out / "tiles.zarr"), WellCost()
-        table = pd.DataFrame([self._field(field, row, tiles, cost) for field, row in fields])
-        for column in (_FAILED, _CHANNEL):
-            table[column] = table[column].astype("str")
+        records = [self._field(field, row, tiles, cost) for field, row in fields]
         well = fields[0][0].well
-        with whole(self.shard(well)) as part:
-            table.to_parquet(part, index=False)
+        schema = shard_schema(self.plate.channels, self.features)
+        write_table(self.shard(well), pa.Table.from_pylist(records, schema=schema))
         return well, asdict(cost)
 
     def _field(self, field: Field, row: int, tiles: TileStore, cost: WellCost) -> dict[str, Any]:
@@ -199,18 +188,18 @@ class _Pass:
             WELL: field.well,
             SITE: field.site,
             TILE_ROW: row,
-            _FAILED: "",
-            _CHANNEL: "",
+            FAILED: "",
+            FAILED_CHANNEL: "",
         }
         start = perf_counter()
         try:
             pixels = plate.read(field)
         except FieldError as error:
-            return record | {_FAILED: error.what, _CHANNEL: error.channel}
+            return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
         was_read = perf_counter()
         for channel, image in zip(plate.channels, pixels, strict=True):
             result = measure(image, self.features)
-            record[_flag(channel)] = result.empty
+            record[flag_column(channel)] = result.empty
             record |= zip(feature_columns(self.features, channel), result.values, strict=True)
         measured = perf_counter()
         tiles.write(row, downscale(pixels, self.factor))
@@ -220,21 +209,6 @@ class _Pass:
         cost.features_s += measured - was_read
         cost.tiles_s += perf_counter() - measured
         return record
-
-
-def _flag(channel: str) -> str:
-    """Name the column that says that no pixel of a channel is above the threshold."""
-    return f"{METADATA}NoForeground_{channel_word(channel)}"
-
-
-def _finished(shard: Path, fields: int) -> bool:
-    """Tell whether a well's shard is there, whole and without failures."""
-    import pandas as pd
-
-    if not shard.exists():
-        return False
-    failed = pd.read_parquet(shard, columns=[_FAILED])[_FAILED]
-    return len(failed) == fields and bool((failed == "").all())
 
 
 def _compute(
@@ -262,42 +236,15 @@ def _compute(
 
 def _collect(job: _Pass, wells: list[str], costs: dict[str, dict[str, float]]) -> Extraction:
     """Join the shards into one table, and the failures into another."""
-    import pandas as pd
-
-    table = pd.concat([pd.read_parquet(job.shard(well)) for well in wells], ignore_index=True)
-    failed = table[_FAILED] != ""
-    failures = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    PLATE: job.plate.name,
-                    WELL: [missing.well for missing in job.plate.missing],
-                    SITE: pd.array([missing.site for missing in job.plate.missing], "Int64"),
-                    "Channel": "",
-                    "Reason": [missing.reason for missing in job.plate.missing],
-                }
-            ),
-            table.loc[failed, [PLATE, WELL, SITE, _CHANNEL, _FAILED]]
-            .rename(columns={_CHANNEL: "Channel", _FAILED: "Reason"})
-            .astype({SITE: "Int64"}),
-        ],
-        ignore_index=True,
-    )
-    channels = job.plate.channels
-    flags = [_flag(channel) for channel in channels]
-    names = [name for channel in channels for name in feature_columns(job.features, channel)]
-    columns = [PLATE, WELL, SITE, TILE_ROW, *flags, *names]
-    features = table[~failed].reindex(columns=columns).astype(dict.fromkeys(flags, bool))
-    features = features.reset_index(drop=True)
+    features, failed = join_shards(job.shard(well) for well in wells)
+    failures = failure_table(job.plate.name, job.plate.missing, failed)
     with whole(job.out / "failures.csv") as part:
         failures.to_csv(part, index=False)
-    if features.empty:
-        reason = failures["Reason"].iloc[0]
+    if not len(features):
         raise PlateError(
-            f"none of {len(table)} fields can be read (the first: {reason})",
+            f"none of {len(failed)} fields can be read (the first: {failed[FAILED].iloc[0]})",
             where=job.plate.path,
             remedy="hts-classify info names what is missing",
         )
-    with whole(job.out / "features.parquet") as part:
-        features.to_parquet(part, index=False)
-    return Extraction(features, TileStore(job.out / "tiles.zarr"), failures, costs)
+    write_table(job.out / "features.parquet", features)
+    return Extraction(features.to_pandas(), TileStore(job.out / "tiles.zarr"), failures, costs)

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DesignError
-from .extract import TILE_ROW, Extraction, feature_matrix
+from .extract import Extraction
 from .files import digest, read_json, whole, write_json
 from .models import CnnSettings, make
 from .models.settings import Device
 from .predictions import UNFOLDED, calls
 from .progress import Advance, Progress
+from .shards import TILE_ROW, feature_matrix
 from .splits import Folds, inner_splits
 from .timings import Timings
 from .vocabulary import PATHS, PLATE, ROLE, TARGET, TITLES, UNLABELLED, WELL

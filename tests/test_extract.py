@@ -9,7 +9,7 @@ import pytest
 
 from hts_classify import extract, open_plate, pftas, tas
 from hts_classify.errors import PlateError, UsageError
-from hts_classify.extract import feature_matrix
+from hts_classify.shards import TILE_ROW, feature_matrix
 from hts_classify.tiles import downscale
 from hts_classify.vocabulary import SITE, WELL, feature_columns
 
@@ -35,7 +35,7 @@ def test_features_and_tiles_are_those_of_the_pixels(tiny_plate: Path, tmp_path: 
         for channel, image in zip(plate.channels, pixels, strict=True):
             values = record[feature_columns("pftas", channel)].to_numpy(float)
             np.testing.assert_array_equal(values, pftas(image))
-        tile = result.tiles.view([record["Metadata_Tile"]])[np.array([0])][0]
+        tile = result.tiles.view([record[TILE_ROW]])[np.array([0])][0]
         np.testing.assert_array_equal(tile, downscale(pixels, 2))
 
 

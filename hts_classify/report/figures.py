@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..shards import TILE_ROW
 from ..tiles import TileStore
 from ..vocabulary import (
     CALL,
@@ -121,10 +122,8 @@ def disagreements(record: Record) -> list[dict[str, Any]]:
     # Wells whose class is known come first: there one can see who was right.
     apart = apart.sort_values(TARGET, key=lambda t: t.isna(), kind="stable")
     found = [{str(k): v for k, v in well.items()} for well in apart.to_dict("records")]
-    table = pd.read_parquet(
-        record.folder / "features.parquet", columns=[PLATE, WELL, "Metadata_Tile"]
-    )
-    rows = table.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])["Metadata_Tile"]
+    table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
+    rows = table.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TILE_ROW]
     shown = found[:_MOST_THUMBNAILS]
     tiles = TileStore(record.folder / "tiles.zarr")
     pictures = thumbnails(

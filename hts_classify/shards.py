@@ -1,0 +1,128 @@
+"""The features table: a shard for each well while the pass goes on, then one table.
+
+A shard has a row for each field of its well, also for one that could not be read: then the
+features are null and the failure says why. So a shard that is there says that its well is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import whole
+from .plate import Missing
+from .vocabulary import METADATA, PLATE, SITE, WELL, FeatureKind, channel_word, feature_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = [
+    "FAILED",
+    "FAILED_CHANNEL",
+    "TILE_ROW",
+    "failure_table",
+    "feature_matrix",
+    "flag_column",
+    "is_finished",
+    "join_shards",
+    "shard_schema",
+    "write_table",
+]
+
+TILE_ROW: Final = "Metadata_Tile"
+"""Row of a field in the tile store."""
+FAILED: Final = "Metadata_Failure"
+"""Why a field could not be read; empty where it was."""
+FAILED_CHANNEL: Final = "Metadata_FailedChannel"
+"""The channel that is to blame, where it is one."""
+
+
+def flag_column(channel: str) -> str:
+    """Name the column that says that no pixel of a channel is above the threshold."""
+    return f"{METADATA}NoForeground_{channel_word(channel)}"
+
+
+def shard_schema(channels: Sequence[str], kind: FeatureKind) -> pa.Schema:
+    """Return the columns of a shard, with their types."""
+    import pyarrow as pa
+
+    names = [name for channel in channels for name in feature_columns(kind, channel)]
+    columns: dict[str, Any] = {
+        PLATE: pa.string(),
+        WELL: pa.string(),
+        SITE: pa.int64(),
+        TILE_ROW: pa.int64(),
+        FAILED: pa.string(),
+        FAILED_CHANNEL: pa.string(),
+    }
+    columns |= {flag_column(channel): pa.bool_() for channel in channels}
+    columns |= {name: pa.float64() for name in names}
+    return pa.schema(columns)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table of floats that do not repeat, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    with whole(path) as part:
+        pq.write_table(
+            table, part, compression="zstd", use_dictionary=False, write_statistics=False
+        )
+
+
+def is_finished(shard: Path, fields: int) -> bool:
+    """Tell whether a well's shard is there, can be read and has all its fields, none failed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        failed = pq.ParquetFile(shard).read([FAILED])[FAILED].to_pylist()
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return False
+    return failed == [""] * fields
+
+
+def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:
+    """Join shards in this order.
+
+    Returns
+    -------
+    features : pyarrow.Table
+        The fields that were read.
+    failed : DataFrame
+        The fields that were not: plate, well, site, channel and reason.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pa.concat_tables(pq.ParquetFile(shard).read(use_threads=False) for shard in shards)
+    read = pc.equal(table[FAILED], pa.scalar(""))
+    failed = table.filter(pc.invert(read)).select([PLATE, WELL, SITE, FAILED_CHANNEL, FAILED])
+    features = table.filter(read).drop_columns([FAILED, FAILED_CHANNEL]).combine_chunks()
+    return features, failed.to_pandas()
+
+
+def failure_table(plate: str, missing: Sequence[Missing], failed: pd.DataFrame) -> pd.DataFrame:
+    """Make `failures.csv`: what the plate's metadata promise in vain, then what did not read."""
+    import pandas as pd
+
+    promised = pd.DataFrame(
+        [(plate, lost.well, lost.site, "", lost.reason) for lost in missing],
+        columns=list(failed),
+    )
+    table = pd.concat([promised, failed], ignore_index=True) if len(promised) else failed
+    return table.rename(columns={FAILED_CHANNEL: "Channel", FAILED: "Reason"}).astype(
+        {SITE: "Int64"}
+    )
+
+
+def feature_matrix(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return a features table's numbers: shape (fields, features), without what a row is."""
+    names = [str(column) for column in table]
+    return table[[name for name in names if not name.startswith(METADATA)]].to_numpy(np.float64)
