@@ -32,7 +32,7 @@ from .shards import (
     shard_schema,
     write_table,
 )
-from .tiles import TileStore, downscale, tile_factor
+from .tiles import TileStore, downscale, tile_factor, tile_shape
 from .vocabulary import PLATE, SITE, WELL, FeatureKind, feature_columns
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ def extract(
     """
     out = Path(out)
     factor = factor or tile_factor(plate.field_shape, TILE_SIZE)
+    shape = (len(plate.fields), len(plate.channels), *tile_shape(plate.field_shape, factor))
     claim(out / "features" / "pass.json", _settings(plate, features, factor))
-    height, width = (side // factor for side in plate.field_shape)
-    TileStore.create(out / "tiles.zarr", (len(plate.fields), len(plate.channels), height, width))
+    TileStore.create(out / "tiles.zarr", shape)
     rows = {field: row for row, field in enumerate(plate.fields)}
     wells = {well: list(group) for well, group in groupby(plate.fields, key=lambda f: f.well)}
     job = _Pass(plate, out, features, factor)

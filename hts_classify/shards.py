@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def is_finished(shard: Path, fields: int) -> bool:
         failed = pq.ParquetFile(shard).read([FAILED])[FAILED].to_pylist()
     except (FileNotFoundError, pa.ArrowInvalid):
         return False
-    return failed == [""] * fields
+    return bool(failed == [""] * fields)
 
 
 def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import DataError, UsageError
 
-__all__ = ["TileStore", "TileView", "downscale", "tile_factor"]
+__all__ = ["TileStore", "TileView", "downscale", "tile_factor", "tile_shape"]
 
 
 def tile_factor(field_shape: tuple[int, int], size: int) -> int:
@@ -31,6 +31,23 @@ def tile_factor(field_shape: tuple[int, int], size: int) -> int:
     if size < 16:
         raise UsageError(f"tile size {size}", remedy="ask for 16 pixels or more")
     return max(1, -(-max(field_shape) // size))
+
+
+def tile_shape(field_shape: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Return rows and columns of the tile of a field; a field smaller than a block has none.
+
+    Examples
+    --------
+    >>> tile_shape((1080, 1280), 9)
+    (120, 142)
+    """
+    height, width = field_shape
+    if min(height, width) < factor:
+        raise DataError(
+            f"a field of {height} × {width} pixels has no block of {factor} × {factor}",
+            remedy="use models trained at another scale, or a smaller factor",
+        )
+    return height // factor, width // factor
 
 
 def downscale(field: NDArray[Any], factor: int) -> NDArray[np.float32]:
@@ -60,12 +77,7 @@ def downscale(field: NDArray[Any], factor: int) -> NDArray[np.float32]:
            [10.5, 12.5]], dtype=float32)
     """
     channels, height, width = field.shape
-    rows, columns = height // factor, width // factor
-    if not rows or not columns:
-        raise DataError(
-            f"a field of {height} × {width} pixels has no block of {factor} × {factor}",
-            remedy="use models trained at another scale, or a smaller factor",
-        )
+    rows, columns = tile_shape((height, width), factor)
     cut = field[:, : rows * factor, : columns * factor]
     by_row = cut.reshape(channels, rows, factor, columns * factor).sum(axis=2, dtype=np.uint32)
     sums = by_row.reshape(channels, rows, columns, factor).sum(axis=3, dtype=np.uint64)
