@@ -134,6 +134,7 @@ def test_pixels_use_the_range_of_their_type(dtype: Any, channels: tuple[str, ...
         ({"setting": "moods"}, "setting 'moods'; use one of phenotypes"),
         ({"channels": ()}, "one to five"),
         ({"channels": ("DNA", "dna")}, "different names"),
+        ({"channels": "DNA"}, "channels 'DNA'; give a tuple"),
         ({"dtype": "float32"}, "uint16"),
         ({"shape": (8, 8)}, "at least 64"),
         ({"replicates": 0}, "replicates=0"),
@@ -156,6 +157,44 @@ def test_a_path_that_exists_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="format 'tiff'"):
         write_plate(tmp_path / "p.tiff", SMALL, format="tiff")  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["mine.zarr"]
+
+
+def test_a_plate_map_of_another_plate_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "plate.platemap.csv").write_text("well\nA1\n")
+    with pytest.raises(UsageError, match=r"plate\.platemap\.csv: exists already"):
+        write_plate(tmp_path / "plate.zarr", SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["plate.platemap.csv"]
+    assert (tmp_path / "plate.platemap.csv").read_text() == "well\nA1\n"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_map_is_written_when_the_plate_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Format
+) -> None:
+    """A run that dies just before the map leaves a whole plate without one."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / name_of(format)
+    with monkeypatch.context() as patch:
+        patch.setattr("hts_classify.synthetic.write._write_map", die)
+        with pytest.raises(KeyboardInterrupt):
+            write_plate(path, SMALL, format=format)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert open_plate(path).info().missing == ()
+
+
+def test_a_run_that_dies_in_the_pixels_leaves_nothing_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hts_classify.synthetic.write.render_field", die)
+    with pytest.raises(KeyboardInterrupt):
+        write_plate(tmp_path / "plate.zarr", SMALL)
+    assert not list(tmp_path.iterdir())
 
 
 def _settings(recipe: Recipe, **changes: Any) -> dict[str, Any]:

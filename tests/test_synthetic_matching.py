@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion, convolve, maximum_filter
 
 from hts_classify.synthetic import Recipe, lay_out, render_field
 from hts_classify.synthetic.cells import Cells, draw_cells
-from hts_classify.synthetic.marker import LEVEL, draw_marker
+from hts_classify.synthetic.marker import LEVEL, _spots, draw_marker
 
 FIELDS = 24
 SHAPE = (256, 256)
@@ -137,8 +137,9 @@ def test_texture_of_a_length_falls_to_1_over_e_at_that_length() -> None:
     assert abs((noise[:, 3:] * noise[:, :-3]).mean() - np.exp(-1)) < 0.04
 
 
-def test_arrangement_matches_all_that_three_pixels_show() -> None:
-    photons = drawn("arrangement")
+@pytest.mark.parametrize("difficulty", [0.0, Recipe().difficulty])
+def test_arrangement_matches_all_that_three_pixels_show(difficulty: float) -> None:
+    photons = drawn("arrangement", difficulty)
     inside = relative(photons)
     assert spread([x.mean() for x in inside.values()]) < 0.01
     assert spread([x.std() for x in inside.values()]) < 0.03
@@ -147,6 +148,17 @@ def test_arrangement_matches_all_that_three_pixels_show() -> None:
     for threshold in (1.0, 1.5, 2.5):
         shares = np.array(list(neighbourhoods(photons, threshold).values()))
         assert np.abs(shares - shares.mean(axis=0)).max() < 0.015
+
+
+@pytest.mark.parametrize("place", ["polar", "ring", "scattered"])
+@pytest.mark.parametrize("difficulty", [0.0, Recipe().difficulty, 1.0])
+def test_spots_of_a_cell_are_five_pixels_apart(place: Any, difficulty: float) -> None:
+    distinctness = Recipe(difficulty=difficulty).distinctness
+    for field in range(FIELDS):
+        rng = np.random.default_rng(field)
+        spots = _spots(rng, draw_cells(rng, SHAPE), place, distinctness).reshape(-1, 6, 2)
+        apart = np.hypot(*(spots[:, :, None] - spots[:, None]).transpose(3, 0, 1, 2))
+        assert apart[:, ~np.eye(6, dtype=bool)].min() >= 5
 
 
 def test_neighbourhoods_would_show_a_difference_in_texture() -> None:
@@ -190,6 +202,18 @@ def test_phenotypes_move_the_same_amount_of_marker() -> None:
     assert nuclear["nuclear"] > 4 * nuclear["diffuse"]
     assert nuclear["punctate"] < nuclear["diffuse"]
     assert nuclear["filamentous"] < nuclear["diffuse"]
+
+
+def test_difficulty_leaves_a_fifth_of_what_is_moved() -> None:
+    def nuclear(difficulty: float) -> dict[str, float]:
+        return {
+            phenotype: float(np.mean([i[c.nucleus > 0.5].sum() / i.sum() for c, i in fields]))
+            for phenotype, fields in drawn("phenotypes", difficulty).items()
+        }
+
+    easy, hard = nuclear(0.0), nuclear(1.0)
+    moved = (hard["nuclear"] - hard["diffuse"]) / (easy["nuclear"] - easy["diffuse"])
+    assert moved == pytest.approx(0.2, abs=0.02)
 
 
 def test_fibres_are_long_and_vesicles_are_not() -> None:

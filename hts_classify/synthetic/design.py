@@ -1,8 +1,9 @@
 """Which treatment goes into which well.
 
 Positions are drawn at random, several times, and the draw is kept in which the classes have the
-most equal shares of the plate's edge, where wells differ: class goes together with neither
-position nor batch.
+most equal shares of the plate's edge, where wells differ: class goes together with position as
+little as so few wells allow. Replicates go round the batches, so class does not go together with
+batch either; a plate of single replicates is all in the first one.
 """
 
 from __future__ import annotations

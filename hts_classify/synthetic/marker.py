@@ -7,7 +7,8 @@ phenotypes
     The same amount of marker in each cell, moved: *diffuse* all over the cell, *nuclear* three
     quarters in the nucleus, *punctate* in vesicles of the cytoplasm, *filamentous* in a network
     of fibres. The share that is moved rises with the dose. Number of cells falls by up to a
-    quarter with the effect, by an amount of each compound's own.
+    quarter along the same curve, by an amount of each compound's own; inert compounds lose cells
+    too, so that their number alone does not give the class away. Negative controls lose none.
 texture
     A structure of 1 (*fine*), 1.75 (*medium*) or 3 pixels (*coarse*) of correlation length covers
     each cell. Matched: cells' number, size, place and brightness; mean, variance and histogram
@@ -168,9 +169,11 @@ def _spots(
     for cell in range(len(cells.centres)):
         pole = rng.uniform(0, 2 * np.pi)
         follows = rng.random(_SPOTS) < distinctness
+        # Scattered ones last: they find room among the rest, a ring's places are fixed.
+        order = np.argsort(~follows, kind="stable").tolist()
         apart, chosen = _APART, np.empty((0, 2), np.int64)
         while len(chosen) < _SPOTS:
-            for spot in range(len(chosen), _SPOTS):
+            for spot in order[len(chosen) :]:
                 rule: Place = place if follows[spot] else "scattered"
                 candidates = _candidates(rng, rule, pole, spot)
                 at = _at(cells, np.full(len(candidates), cell), *candidates.T)

@@ -61,11 +61,13 @@ class Recipe:
     DMSO and no treatment; the rest are inert."""
     concentrations: tuple[float, ...] = (0.1, 1.0, 10.0)
     """µM. The effect follows a Hill curve; a well with less than half of it carries no phenotype
-    in the plate map, and is there to be predicted."""
+    in the plate map, and is there to be predicted. Doses that are all weak, `(0.1,)` say, leave
+    a map of the one class `diffuse`, from which nothing can be learnt."""
     replicates: int = 2
     """Wells of each compound at each concentration."""
     batches: int = 2
-    """Staining batches, each with a gain and a background; replicates go round them."""
+    """Staining batches, each with a gain and a background; replicates go round them, and a
+    single one is in the first."""
     difficulty: float = 0.25
     """0 (easy) to 1 (hard): differences between classes shrink to a fifth, photons to a quarter."""
 
@@ -75,9 +77,10 @@ class Recipe:
                 f"setting {self.setting!r}", remedy=f"use one of {', '.join(get_args(Setting))}"
             )
         words = {channel_word(channel).lower() for channel in self.channels} - {""}
-        if not 1 <= len(self.channels) == len(words) <= _CHANNELS:
+        text = isinstance(self.channels, str)  # "DNA" is also a sequence of three letters
+        if text or not 1 <= len(self.channels) == len(words) <= _CHANNELS:
             raise UsageError(
-                f"channels {self.channels!r}", remedy="give one to five different names"
+                f"channels {self.channels!r}", remedy="give a tuple of one to five different names"
             )
         if self.dtype not in ("uint8", "uint16"):
             raise UsageError(f"dtype {self.dtype!r}", remedy="use 'uint8' or 'uint16'")

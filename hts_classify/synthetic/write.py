@@ -1,7 +1,8 @@
 """Simulated plates as stores: OME-Zarr 0.5 and 0.4, and HDF5.
 
 A plate is written under another name and renamed when it is whole; what carries the plate's
-name is never half of one. The same recipe gives the same bytes.
+name is never half of one. Its map comes last: a plate without one is whole, and was broken off.
+The same recipe gives the same bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def write_plate(path: str | Path, recipe: Recipe, *, format: Format = "ome-zarr-
     Parameters
     ----------
     path : str or Path
-        The store to make; it must not exist. `x/demo.ome.zarr` gets `x/demo.platemap.csv`.
+        The store to make; neither it nor its map may exist. `x/demo.ome.zarr` gets
+        `x/demo.platemap.csv`, which is written last.
     recipe : Recipe
         What the plate is to be.
     format : {"ome-zarr-0.5", "ome-zarr-0.4", "hdf5"}, optional
@@ -55,7 +57,7 @@ def write_plate(path: str | Path, recipe: Recipe, *, format: Format = "ome-zarr-
     Raises
     ------
     UsageError
-        When the path exists, the format is unknown, or no plate has as many wells.
+        When the path or its map exists, the format is unknown, or no plate has as many wells.
 
     Examples
     --------
@@ -70,30 +72,35 @@ def write_plate(path: str | Path, recipe: Recipe, *, format: Format = "ome-zarr-
     path = Path(path)
     if format not in get_args(Format):
         raise UsageError(f"format {format!r}", remedy=f"use one of {', '.join(get_args(Format))}")
-    if path.exists():
-        raise UsageError("exists already", where=str(path), remedy="remove it, or give a new name")
+    written = platemap_path(path)
+    for taken in (path, written):
+        if taken.exists():
+            raise UsageError(
+                "exists already", where=str(taken), remedy="remove it, or give a new name"
+            )
     design = lay_out(recipe)  # refuses what no plate can hold, before anything is written
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     _remove(part)
     try:
         if format == "hdf5":
-            _write_hdf5(part, store_stem(path), recipe=recipe)
+            _write_hdf5(part, store_stem(path), design, recipe=recipe)
         else:
             version = format.removeprefix("ome-zarr-")
-            _write_zarr(part, store_stem(path), recipe=recipe, version=version)
-        _write_map(platemap_path(path), design)
+            _write_zarr(part, store_stem(path), design, recipe=recipe, version=version)
         part.rename(path)
     finally:
         _remove(part)
+    _write_map(written, design)
     return path
 
 
-def _write_zarr(path: Path, name: str, *, recipe: Recipe, version: str) -> None:
+def _write_zarr(
+    path: Path, name: str, design: tuple[Treated, ...], *, recipe: Recipe, version: str
+) -> None:
     import zarr
     from zarr.storage import LocalStore
 
-    design = lay_out(recipe)
     root = zarr.open_group(LocalStore(path), mode="w", zarr_format=2 if version == "0.4" else 3)
     _describe(root, "plate", _plate_metadata(name, recipe, design), version)
     rows = {row: root.create_group(row_name(row)) for row in sorted({w.row for w in design})}
@@ -200,10 +207,9 @@ def _halve(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.rint(blocks.mean(axis=(2, 4))), pixels.dtype)
 
 
-def _write_hdf5(path: Path, name: str, *, recipe: Recipe) -> None:
+def _write_hdf5(path: Path, name: str, design: tuple[Treated, ...], *, recipe: Recipe) -> None:
     import h5py
 
-    design = lay_out(recipe)
     rows, columns = grid_of(len(design))
     text = h5py.string_dtype()
     with h5py.File(path, "w") as file:
