@@ -121,6 +121,14 @@ class Plate(Protocol):
         """
         ...
 
+    def stamp(self, field: Field) -> str:
+        """Return what changes when a field's pixels are replaced, without decoding them.
+
+        Sizes and ends of chunks as they are stored: enough to see that another plate has come to
+        the same place, or that a lost chunk is back.
+        """
+        ...
+
     def info(self) -> PlateInfo:
         """Describe the plate; reads metadata and file sizes, no pixels."""
         ...

@@ -159,6 +159,8 @@ def read_multiscale(ome: Mapping[str, Any]) -> Multiscale:
     if not levels or not isinstance(levels[0].get("path"), str):
         raise FieldError("its group holds no multiscales metadata")
     axes = scales[0].get("axes") or _ANCIENT_AXES
+    if not isinstance(axes, Sequence):
+        raise FieldError(f"its axes are {axes!r}")
     names = tuple(str(a.get("name") if isinstance(a, Mapping) else a).lower() for a in axes)
     omero = ome.get("omero")
     channels = _dicts(omero.get("channels")) if isinstance(omero, Mapping) else ()

@@ -6,6 +6,7 @@ hundred times as long. zarr itself decodes the pixels.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -27,6 +28,7 @@ from .zarr_chunks import absent_inner, read_grid
 __all__ = ["ZarrStore", "is_zarr_group", "open_ome_zarr", "store_stem"]
 
 _READERS: Final = 8  # threads that read metadata: little on a local disk, much on a network one
+_END: Final = 64  # bytes of a chunk's beginning and end that stand for it
 _SUFFIXES: Final = (".zarr", ".ome", ".h5", ".hdf5")
 
 
@@ -67,6 +69,14 @@ class ZarrStore:
                 ]
         return found
 
+    def stamp(self, image: Image) -> str:
+        """Hash the array's metadata, and the size and both ends of each of its files."""
+        metadata = self._array(image.path)
+        content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+        for key, _ in read_grid(metadata).files():
+            content.update(_ends(Path(self.root, image.path, key)))
+        return content.hexdigest()[:16]
+
     def pixels(self, image: Image, index: tuple[Any, ...]) -> NDArray[Any]:
         """Decode a part of an array with zarr."""
         import zarr
@@ -84,7 +94,8 @@ class ZarrStore:
         folder = Path(self.root, path)
         if self.zarr_format == 2:
             return _load(folder / ".zattrs")
-        ome = _load(folder / "zarr.json").get("attributes", {}).get("ome", {})
+        attributes = _load(folder / "zarr.json").get("attributes")
+        ome = attributes.get("ome") if isinstance(attributes, dict) else None
         return ome if isinstance(ome, dict) else {}
 
     def image(self, path: str) -> Image:
@@ -163,6 +174,18 @@ def _open_well(store: ZarrStore, well: Well) -> dict[Field, Image | Broken] | Mi
     return found
 
 
+def _ends(path: Path) -> bytes:
+    """Return a file's size, first and last bytes; an empty string where there is none."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            first = file.read(_END)
+            file.seek(max(0, size - _END))
+            return size.to_bytes(8, "little") + first + file.read(_END)
+    except OSError:
+        return b""
+
+
 def _load(path: Path) -> dict[str, Any]:
     shown = "/".join(path.parts[-4:])
     try:
@@ -179,7 +202,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _dtype_name(dtype: Any) -> str:
     try:
         return str(np.dtype(dtype).name)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses what it is given
         return str(dtype)
 
 

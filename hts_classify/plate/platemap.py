@@ -7,7 +7,7 @@ A CSV or TSV table with a column of wells. Columns get the Cytomining names by
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -37,12 +37,22 @@ _SUFFIX: Final = ".platemap.csv"
 _MISSING: Final = ("", "NA", "N/A", "#N/A", "NaN", "nan")
 """Cells that say nothing: empty, or as R, Excel and NumPy write an empty one."""
 _FIRST: Final = (PLATE, WELL, COMPOUND, CONCENTRATION, BATCH, CONTROL)
+_FLAGS: Final = {
+    WELL: "--well-column",
+    COMPOUND: "--compound-column",
+    CONCENTRATION: "--concentration-column",
+    BATCH: "--batch-column",
+    CONTROL: "--control-column",
+}
 _SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The plate map's own names of its columns, where they are not to be guessed."""
+    """The plate map's own names of its columns, where they are not to be guessed.
+
+    Another column of the map that would get the same name is left out.
+    """
 
     well: str | None = None
     """Well, as `A1` or `A01`."""
@@ -144,7 +154,8 @@ def read_platemap(
         One row for each well that has fields, in plate order, index from 0. `Metadata_Plate`,
         `Metadata_Well`, then `Metadata_Compound`, `Metadata_Concentration` (float64),
         `Metadata_Batch`, `Metadata_ControlType` where the map has them, then the others as
-        `Metadata_<name>` (str). What the map does not say is a missing value.
+        `Metadata_<name>` (str). What the map does not say is a missing value. A target whose
+        name `columns` has given to another column keeps the name that the map has for it.
 
     Raises
     ------
@@ -161,21 +172,20 @@ def read_platemap(
     path = Path(path)
     frame = _read_table(path)
     names = _recognise([str(c) for c in frame.columns], columns or Columns(), where=str(path))
-    renamed = frame.rename(columns=names)
+    renamed = frame[list(names)].rename(columns=names)
+    titles = {canonical: title for title, canonical in names.items()}
     if target is not None:
-        column = _target_column(frame, renamed, target)
-        if column not in renamed:
-            renamed[column] = frame[column.removeprefix(METADATA)]
-        target = column
-    kept = _of_this_plate(renamed, plate, where=str(path))
+        left_out = [str(title) for title in frame.columns if title not in names]
+        target = _take_target(renamed, frame, target, left_out=left_out)
+    kept = _of_this_plate(renamed, plate, titles, where=str(path))
     kept[WELL] = _clean_wells(kept[WELL], where=str(path))
-    kept = _one_row_a_well(kept, target=target, where=str(path))
+    kept = _one_row_a_well(kept, titles, target=target, where=str(path))
     if CONCENTRATION in kept:
-        kept[CONCENTRATION] = _numbers(kept, where=str(path))
+        kept[CONCENTRATION] = _numbers(kept, titles[CONCENTRATION], where=str(path))
     kept = _fit(kept, plate, where=str(path))
     if target is not None and bool(kept[target].isna().all()):
         raise PlatemapError(
-            f"no well of plate {plate.name} has a value in {target.removeprefix(METADATA)!r}",
+            f"no well of plate {plate.name} has a value in {titles.get(target, target)!r}",
             where=str(path),
             remedy="give the class of the wells to learn from",
         )
@@ -200,6 +210,12 @@ def _read_table(path: Path) -> pd.DataFrame:
                 skip_blank_lines=False,
                 encoding="utf-8-sig",
             )
+    except FileNotFoundError:
+        raise PlatemapError("no such file", where=str(path), remedy="check the path") from None
+    except PermissionError:
+        raise PlatemapError(
+            "may not be read", where=str(path), remedy="change its permissions, or copy it"
+        ) from None
     except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
         raise PlatemapError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error
     frame = frame.apply(lambda column: column.str.strip())
@@ -211,11 +227,17 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise PlatemapError(f"two columns are called {twice[0]!r}", where=str(path), remedy=remedy)
     frame.columns = pd.Index(titles)
     table: pd.DataFrame = frame.iloc[1:, [i for i, title in enumerate(titles) if title]]
-    return table.dropna(how="all")
+    table = table.dropna(how="all")
+    if table.empty:
+        raise PlatemapError("has no rows", where=str(path), remedy="write a row for each well")
+    return table
 
 
 def _recognise(titles: list[str], columns: Columns, *, where: str) -> dict[str, str]:
-    """Map the table's own column names to the ones that every table here uses."""
+    """Map the table's own column names to the ones that every table here uses.
+
+    Columns that would take a name that the user has given to another are left out.
+    """
     names: dict[str, str] = {}
     for canonical, title in columns.chosen().items():
         if title not in titles:
@@ -223,6 +245,12 @@ def _recognise(titles: list[str], columns: Columns, *, where: str) -> dict[str, 
                 f"column {title!r} is not there",
                 where=where,
                 remedy=f"choose one of: {', '.join(titles)}",
+            )
+        if title in names:
+            raise UsageError(
+                f"column {title!r} cannot be both {_FLAGS[names[title]]} and {_FLAGS[canonical]}",
+                where=where,
+                remedy="name two columns",
             )
         names[title] = canonical
     for canonical, aliases in ALIASES.items():
@@ -239,23 +267,53 @@ def _recognise(titles: list[str], columns: Columns, *, where: str) -> dict[str, 
             where=where,
             remedy="call it 'well', or name it with --well-column",
         )
-    return {t: names.get(t, t if t.startswith(METADATA) else METADATA + t) for t in titles}
+    by_name: dict[str, str] = {canonical: title for title, canonical in names.items()}
+    for title in titles:
+        name = title if title.startswith(METADATA) else METADATA + title
+        if title in names or name in columns.chosen():
+            continue
+        if name in by_name:
+            how = f"choose one with {_FLAGS[name]}" if name in _FLAGS else "rename one of them"
+            raise PlatemapError(
+                f"columns {by_name[name]!r} and {title!r} are both {name}", where=where, remedy=how
+            )
+        by_name[name] = title
+    own = {title: name for name, title in by_name.items()}
+    return {title: own[title] for title in titles if title in own}
 
 
-def _target_column(frame: pd.DataFrame, renamed: pd.DataFrame, target: str) -> str:
-    """Find the class column, also by a name that the recognition has taken from it."""
+def _take_target(
+    renamed: pd.DataFrame, frame: pd.DataFrame, target: str, *, left_out: Iterable[str]
+) -> str:
+    """Find the class column, also by a name that `Columns` or the recognition took from it."""
+    same = [title for title in left_out if _bare(title) == _bare(target)]
+    if same and target not in renamed:
+        renamed[target] = frame[same[0]]
+        return target
     try:
         return resolve_column(renamed, target)
     except UsageError:
         if target not in frame:
             raise
+        renamed[f"{METADATA}{target}"] = frame[target]
         return f"{METADATA}{target}"
 
 
-def _of_this_plate(frame: pd.DataFrame, plate: Plate, *, where: str) -> pd.DataFrame:
+def _of_this_plate(
+    frame: pd.DataFrame, plate: Plate, titles: Mapping[str, str], *, where: str
+) -> pd.DataFrame:
     """Leave out the rows of other plates, where the map names plates."""
     if PLATE not in frame:
         return frame.copy()
+    blank = frame[frame[PLATE].isna()]
+    if not blank.empty:
+        well = blank[WELL].fillna("").iloc[0]
+        raise PlatemapError(
+            f"no {titles[PLATE]}{' for well ' + well if well else ''}",
+            where=f"{where} line {blank.index[0]}",
+            remedy="fill the column in every row (a merged cell fills only its first), or"
+            " leave it out",
+        )
     own = frame[frame[PLATE].isin([plate.name, store_stem(Path(plate.path))])]
     if own.empty:
         others = sorted(set(frame[PLATE].dropna()))
@@ -282,7 +340,9 @@ def _clean_wells(wells: pd.Series[str], *, where: str) -> list[str]:
     return names
 
 
-def _one_row_a_well(frame: pd.DataFrame, *, target: str | None, where: str) -> pd.DataFrame:
+def _one_row_a_well(
+    frame: pd.DataFrame, titles: Mapping[str, str], *, target: str | None, where: str
+) -> pd.DataFrame:
     """Drop rows that say the same twice; refuse those that do not agree."""
     frame = frame.drop_duplicates()
     twice = frame[frame[WELL].duplicated(keep=False)]
@@ -294,20 +354,20 @@ def _one_row_a_well(frame: pd.DataFrame, *, target: str | None, where: str) -> p
     column = target if target in differing else differing[0]
     values = " and ".join(repr(value) for value in dict.fromkeys(rows[column]))
     raise PlatemapError(
-        f"well {well} comes {len(rows)} times, with {column.removeprefix(METADATA)} {values}",
+        f"well {well} comes {len(rows)} times, with {titles.get(column, column)} {values}",
         where=where,
         remedy="keep one row a well; a map of several plates needs a column 'plate'",
     )
 
 
-def _numbers(frame: pd.DataFrame, *, where: str) -> pd.Series[float]:
+def _numbers(frame: pd.DataFrame, title: str, *, where: str) -> pd.Series[float]:
     import pandas as pd
 
     numbers = pd.to_numeric(frame[CONCENTRATION], errors="coerce").astype("float64")
     wrong = frame[numbers.isna() & frame[CONCENTRATION].notna()]
     if not wrong.empty:
         raise PlatemapError(
-            f"concentration {wrong[CONCENTRATION].iloc[0]!r} is no number",
+            f"{title} {wrong[CONCENTRATION].iloc[0]!r} is no number",
             where=f"{where} well {wrong[WELL].iloc[0]}",
             remedy="write numbers with a decimal point, and the unit in another column",
         )

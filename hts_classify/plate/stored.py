@@ -55,7 +55,7 @@ class Image:
                     f"axis {axis} has {length} planes",
                     remedy="write a plate of single planes or of projections along it",
                 )
-        if 0 in self.lengths:
+        if min(self.lengths) < 1:
             raise FieldError(f"no pixels: shape {self.lengths}")
 
 
@@ -92,6 +92,10 @@ class Store(Protocol):
 
     def gaps(self, image: Image, has: Callable[[str], bool] | None = None) -> Sequence[Gap]:
         """Find the chunks that are not there; `has` answers from a listing, if one was made."""
+        ...
+
+    def stamp(self, image: Image) -> str:
+        """Return what changes when the array's bytes do (`Plate.stamp`)."""
         ...
 
     def pixels(self, image: Image, index: tuple[Any, ...]) -> NDArray[Any]:
@@ -139,7 +143,7 @@ class StoredPlate:
     def read(self, field: Field) -> NDArray[Any]:
         """Read one field's pixels: shape (channels, y, x), native byte order."""
         image = self._usable(field)
-        gaps = self.store.gaps(image)
+        gaps = self._gaps(field, image)
         if gaps:
             names = ", ".join(self._channels_of(image, gaps))
             raise FieldError(
@@ -156,6 +160,18 @@ class StoredPlate:
         except Exception as error:  # whatever a codec or a disk throws, the field is unreadable
             raise self._undecodable(field, image, error) from error
         return _as_cyx(pixels, image)
+
+    def stamp(self, field: Field) -> str:
+        """Return what changes when a field's pixels are replaced; a broken field has one too."""
+        image = self.images[field]
+        if isinstance(image, Broken):
+            return image.reason
+        try:
+            return self.store.stamp(image)
+        except MemoryError:
+            raise
+        except Exception as error:  # `read` will say what is wrong with it
+            return f"{type(error).__name__}: {error}"
 
     def info(self) -> PlateInfo:
         """Describe the plate from its metadata and file sizes."""
@@ -203,6 +219,24 @@ class StoredPlate:
             return f"channels {', '.join(image.labels)}, the plate's are {', '.join(self.labels)}"
         return ""
 
+    def _gaps(
+        self, field: Field, image: Image, has: Callable[[str], bool] | None = None
+    ) -> Sequence[Gap]:
+        """Find the chunks that are not there; FieldError where nonsense hides which there are."""
+        try:
+            return self.store.gaps(image, has)
+        except MemoryError:
+            raise
+        except FieldError as error:
+            remedy = error.remedy or "copy it again"
+            raise FieldError(error.what, where=str(field), remedy=remedy) from error
+        except Exception as error:  # metadata from anywhere, or a damaged index
+            raise FieldError(
+                f"the chunks of {image.path} make no sense ({type(error).__name__}: {error})",
+                where=str(field),
+                remedy="copy it again",
+            ) from error
+
     def _channels_of(self, image: Image, gaps: Sequence[Gap]) -> list[str]:
         """Name the channels that chunks belong to."""
         if "c" not in image.axes:
@@ -234,13 +268,19 @@ class StoredPlate:
             if isinstance(image, Broken):
                 reason = image.reason
             else:
-                gaps = self.store.gaps(image, listing.__contains__)
-                reason = self._oddity(image)
-                if gaps and not reason:
-                    reason = f"{_tell(gaps)} (channel {', '.join(self._channels_of(image, gaps))})"
+                reason = self._oddity(image) or self._hole(field, image, listing)
             if reason:
                 faults.append(Missing(field.well, field.site, reason))
         return faults
+
+    def _hole(self, field: Field, image: Image, listing: Mapping[str, int]) -> str:
+        """Say which chunks a field lacks; empty when it lacks none."""
+        try:
+            gaps = self._gaps(field, image, listing.__contains__)
+        except FieldError as error:
+            return error.what
+        names = ", ".join(self._channels_of(image, gaps))
+        return f"{_tell(gaps)} (channel {names})" if gaps else ""
 
 
 def make_plate(

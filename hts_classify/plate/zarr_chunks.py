@@ -71,7 +71,7 @@ def read_grid(metadata: Mapping[str, Any]) -> Grid:
     if metadata["zarr_format"] == 2:
         separator = metadata.get("dimension_separator", ".")
         return Grid(lengths, tuple(metadata["chunks"]), "", separator, None)
-    grid, encoding = metadata["chunk_grid"], metadata["chunk_key_encoding"]
+    grid, encoding = _named(metadata["chunk_grid"]), _named(metadata["chunk_key_encoding"])
     if grid["name"] != "regular":
         raise FieldError(f"chunk grid {grid['name']!r}", remedy="rewrite it with a regular one")
     default = encoding["name"] == "default"
@@ -105,13 +105,20 @@ def absent_inner(path: Path, grid: Grid, start: tuple[int, ...]) -> Iterator[tup
             yield begin
 
 
-def _read_shard(codecs: list[Mapping[str, Any]]) -> Shard | None:
+def _named(extension: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write out what v3 lets a writer shorten to a name, where there is nothing to configure."""
+    return {"name": extension} if isinstance(extension, str) else extension
+
+
+def _read_shard(codecs: list[str | Mapping[str, Any]]) -> Shard | None:
     """Describe a shard's index; None without shards, or where the index itself is encoded."""
-    if [codec["name"] for codec in codecs] != ["sharding_indexed"]:
+    outer = [_named(codec) for codec in codecs]
+    if [codec["name"] for codec in outer] != ["sharding_indexed"]:
         return None
-    settings = codecs[0]["configuration"]
-    index = [codec["name"] for codec in settings["index_codecs"]]
-    little = settings["index_codecs"][0].get("configuration", {}).get("endian") == "little"
+    settings = outer[0]["configuration"]
+    inner = [_named(codec) for codec in settings["index_codecs"]]
+    index = [codec["name"] for codec in inner]
+    little = inner[0].get("configuration", {}).get("endian", "little") == "little"
     if index not in (["bytes"], ["bytes", "crc32c"]) or not little:
         return None
     at_end = settings.get("index_location", "end") == "end"

@@ -21,6 +21,8 @@ class Written:
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
     level: str = "0"
+    keys: str = "default"
+    """Encoding of chunk keys in zarr v3."""
 
 
 def _attach(group: zarr.Group, key: str, metadata: Any, version: str) -> None:
@@ -68,7 +70,10 @@ def _write_image(group: zarr.Group, pixels: np.ndarray, how: Written) -> None:
         data=pixels,
         chunks=how.chunks or (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:]),
         shards=how.shards,
-        chunk_key_encoding={"name": "v2", "separator": "/"} if how.version == "0.4" else None,
+        chunk_key_encoding={
+            "name": "v2" if how.version == "0.4" else how.keys,
+            "separator": "." if how.keys == "v2" else "/",
+        },
         config={"write_empty_chunks": True},
     )
 

@@ -131,3 +131,39 @@ def test_other_files_are_refused(path: Path, spoil: Callable[[Path], object], me
     spoil(path)
     with pytest.raises(PlateError, match=message):
         open_plate(path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "order"),
+    [
+        ("cyx", lambda p: p),
+        ("yxc", lambda p: p.transpose(1, 2, 0)),
+        ("xcy", lambda p: p.transpose(2, 0, 1)),
+        ("tczyx", lambda p: p[np.newaxis, :, np.newaxis]),
+    ],
+)
+def test_every_order_of_axes_is_read_as_channel_y_x(
+    path: Path, axes: str, order: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    pixels = noise(2, 16, 20, seed=5)
+    with h5py.File(path, "a") as file:
+        del file["A/1/0"]
+        file["A/1"].create_dataset("0", data=order(pixels)).attrs["axes"] = axes
+    plate = open_plate(path)
+    np.testing.assert_array_equal(plate.read(plate.fields[0]), pixels)
+
+
+def test_a_damaged_index_of_chunks_fails_alone(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["A/1/0"]
+        dataset = file["A/1"].create_dataset("0", (2, 16, 20), "uint16", chunks=(1, 4, 4))
+        dataset[:] = noise(2, 16, 20)
+        dataset.attrs["axes"] = "cyx"
+    content = path.read_bytes()
+    assert b"TREE\x01" in content
+    path.write_bytes(content.replace(b"TREE\x01", b"EERT\x01"))
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match="well A01 field 1: the chunks of A/1/0 make no sense"):
+        plate.read(plate.fields[0])
+    assert plate.stamp(plate.fields[0])
+    assert "A01" in [m.well for m in plate.info().missing]

@@ -369,3 +369,154 @@ def test_a_field_unlike_the_rest_is_refused(make: Make, odd: np.ndarray, message
 def test_a_field_of_another_plate_is_refused(make: Make) -> None:
     with pytest.raises(UsageError, match="well H12 field 1 is not on plate"):
         open_plate(make()).read(Field("H12", 1, "H/12/0"))
+
+
+# Nonsense ---------------------------------------------------------------------------------
+
+
+def edit(file: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; `...` takes one out."""
+    content = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
+
+
+@pytest.mark.parametrize(
+    ("version", "changes"),
+    [
+        ("0.4", {"chunks": ...}),
+        ("0.4", {"chunks": [1, 16]}),
+        ("0.4", {"chunks": [0, 0, 0]}),
+        ("0.4", {"chunks": None}),
+        ("0.4", {"dimension_separator": None}),
+        ("0.5", {"chunk_grid": None}),
+        ("0.5", {"chunk_grid": "regular"}),
+        ("0.5", {"chunk_key_encoding": ...}),
+        ("0.5", {"codecs": [{}]}),
+        ("0.5", {"codecs": [{"name": "sharding_indexed"}]}),
+    ],
+)
+def test_an_array_whose_chunks_make_no_sense_fails_alone(
+    make: Make, version: str, changes: dict[str, Any]
+) -> None:
+    path = make(version=version)
+    whole = open_plate(path)
+    stamp = whole.stamp(field_of(whole, "A03"))
+    edit(path / "A/3/0/0" / (".zarray" if version == "0.4" else "zarr.json"), **changes)
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match=r"^well A03 field 1: the chunks of A/3/0/0 make no sense"):
+        plate.read(field_of(plate, "A03"))
+    assert [(m.well, m.site) for m in plate.info().missing] == [("A03", 1)]
+    assert plate.stamp(field_of(plate, "A03")) not in ("", stamp)
+    assert plate.read(field_of(plate, "B10")).any()
+
+
+def test_a_field_that_goes_after_the_plate_was_opened_fails_alone(make: Make) -> None:
+    path = make()
+    plate = open_plate(path)
+    shutil.rmtree(path / "A/3/0")
+    with pytest.raises(FieldError, match=r"well A03 field 1: .*0/0/\.zarray is missing; copy it"):
+        plate.read(field_of(plate, "A03"))
+    assert "missing" in plate.stamp(field_of(plate, "A03"))
+
+
+def _no_attributes(image: Path) -> None:
+    edit(image / "zarr.json", attributes=None)
+
+
+def _axes(value: Any) -> Callable[[Path], None]:
+    def spoil(image: Path) -> None:
+        attributes = json.loads((image / "zarr.json").read_text())["attributes"]
+        attributes["ome"]["multiscales"][0]["axes"] = value
+        edit(image / "zarr.json", attributes=attributes)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_no_attributes, "holds no multiscales"),
+        (_axes(3), "its axes are 3"),
+        (_axes({"c": 1}), "its axes are"),
+        (_axes([{}, 3, None]), "axes none3none"),
+        (lambda image: edit(image / "0" / "zarr.json", shape=[2, -16, 20]), "no pixels"),
+        (lambda image: edit(image / "0" / "zarr.json", data_type={"names": 3}), "pixels are"),
+    ],
+)
+def test_an_image_whose_metadata_make_no_sense_fails_alone(
+    make: Make, spoil: Callable[[Path], None], message: str
+) -> None:
+    path = make(version="0.5")
+    spoil(path / "A/3/0")
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match=f"well A03 field 1: .*{message}"):
+        plate.read(field_of(plate, "A03"))
+    assert plate.stamp(field_of(plate, "A03"))
+    assert [m.well for m in plate.info().missing] == ["A03"]
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_field(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = open_plate(make())
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("hts_classify.plate.ome_zarr.read_grid", fail)
+    for ask in (plate.read, plate.stamp):
+        with pytest.raises(MemoryError):
+            ask(plate.fields[0])
+
+
+# Spellings of zarr v3 ---------------------------------------------------------------------
+
+
+def test_v3_with_the_chunk_keys_of_v2(make: Make) -> None:
+    path = make(version="0.5", keys="v2")
+    plate = open_plate(path)
+    assert plate.info().missing == ()
+    np.testing.assert_array_equal(plate.read(plate.fields[0]), noise(2, 16, 20, seed=3))
+    (path / "A/3/0/0/1.0.0").unlink()
+    with pytest.raises(FieldError, match=r"chunk A/3/0/0/1\.0\.0 is missing"):
+        plate.read(plate.fields[0])
+
+
+def test_v3_with_names_for_extensions(make: Make) -> None:
+    """zarr 3.1 does not read these yet, but our own look at the chunks has nothing against them."""
+    path = make(version="0.5")
+    edit(path / "A/3/0/0/zarr.json", chunk_key_encoding="default", codecs=["bytes"])
+    assert open_plate(path).info().missing == ()
+    (path / "A/3/0/0/c/1/0/0").unlink()
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match="chunk A/3/0/0/c/1/0/0 is missing"):
+        plate.read(plate.fields[0])
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+@pytest.mark.parametrize("checksum", [True, False])
+def test_a_shard_index_is_found_in_each_place(make: Make, location: str, checksum: bool) -> None:
+    pixels = noise(2, 16, 16)
+    pixels[1, :8, 8:] = 0
+    path = make({"A/1": [noise(2, 16, 16)]}, version="0.5")
+    shutil.rmtree(path / "A/1/0/0")
+    index: list[Any] = [zarr.codecs.BytesCodec(), zarr.codecs.Crc32cCodec()]
+    codec = zarr.codecs.ShardingCodec(
+        chunk_shape=(1, 8, 8),
+        index_codecs=index[: 1 + checksum],
+        index_location=location,  # type: ignore[arg-type]
+    )
+    array = zarr.create(
+        pixels.shape,
+        store=path / "A/1/0/0",
+        dtype="uint16",
+        chunks=pixels.shape,
+        codecs=[codec],
+        zarr_format=3,
+    )
+    array[:] = pixels  # zarr leaves a chunk of zeros out
+    plate = open_plate(path)
+    with pytest.raises(FieldError, match=r"channel Channel1: chunk .* at \(1, 0, 8\) is missing"):
+        plate.read(plate.fields[0])
+    array[1, :8, 8:] = 1
+    assert plate.read(plate.fields[0]).all()

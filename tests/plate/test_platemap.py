@@ -75,8 +75,35 @@ INVALID = {
     "no number": (
         "well,moa,dose\nA1,x,1\nA2,y,3 µM\n",
         PlatemapError,
-        "well A02: concentration '3 µM' is no number",
+        "well A02: dose '3 µM' is no number",
     ),
+    "two columns of one name": (
+        "moa,Metadata_moa,well\nx,y,A1\n",
+        PlatemapError,
+        "columns 'moa' and 'Metadata_moa' are both Metadata_moa; rename one of them",
+    ),
+    "two columns of wells": (
+        "well,Metadata_Well,moa\nA1,A2,x\n",
+        PlatemapError,
+        "columns 'well' and 'Metadata_Well' are both Metadata_Well; choose one with --well-column",
+    ),
+    "two columns of plates": (
+        "plate,Metadata_Plate,well,moa\nscreen,p,A1,x\n",
+        PlatemapError,
+        "columns 'plate' and 'Metadata_Plate' are both Metadata_Plate; rename one of them",
+    ),
+    "a merged cell of plates": (
+        "barcode,well,moa\nscreen,A1,x\n,A2,y\n",
+        PlatemapError,
+        "line 3: no barcode for well A2; fill the column in every row",
+    ),
+    "a note below the table": (
+        "plate,well,moa\nscreen,A1,x\n,,seen by me\n",
+        PlatemapError,
+        "line 3: no plate; fill",
+    ),
+    "no rows": ("well,moa\n", PlatemapError, r"map\.csv: has no rows; write a row for each well"),
+    "only empty rows": ("well,moa\n,\n\n", PlatemapError, "has no rows"),
     "no target": ("well,drug\nA1,x\n", UsageError, "'moa' is not there; choose one of"),
     "empty target": ("well,moa\nA1,\nA2,NA\n", PlatemapError, "no well of plate screen has"),
 }
@@ -129,6 +156,53 @@ def test_the_user_names_columns(plate: Plate, tmp_path: Path) -> None:
     assert "Metadata_well" in frame
     with pytest.raises(UsageError, match=r"'dosis' is not there; choose one of: position, well"):
         read(plate, tmp_path, text, columns=Columns(concentration="dosis"))
+
+
+def test_a_column_that_the_user_names_displaces_the_one_of_that_name(
+    plate: Plate, tmp_path: Path
+) -> None:
+    text = "well,treatment,Compound,moa\nA1,a 1 µM,a,x\nB1,b 1 µM,b,y\n"
+    columns = Columns(compound="treatment")
+    frame = read(plate, tmp_path, text, columns=columns)
+    assert list(frame.columns) == [f"Metadata_{n}" for n in ("Plate", "Well", "Compound", "moa")]
+    assert list(frame["Metadata_Compound"].dropna()) == ["a 1 µM", "b 1 µM"]
+
+
+@pytest.mark.parametrize("target", ["Compound", "compound"])
+def test_a_displaced_column_can_still_be_the_target(
+    plate: Plate, tmp_path: Path, target: str
+) -> None:
+    text = "well,treatment,Compound\nA1,a 1 µM,a\nB1,b 1 µM,b\n"
+    frame = read(plate, tmp_path, text, columns=Columns(compound="treatment"), target=target)
+    assert list(frame[resolve_column(frame, target)].dropna()) == ["a", "b"]
+    assert list(frame["Metadata_Compound"].dropna()) == ["a 1 µM", "b 1 µM"]
+
+
+def test_the_target_may_go_by_the_name_that_every_table_has(plate: Plate, tmp_path: Path) -> None:
+    text = "well,treatment\nA1,a\nB1,b\n"
+    frame = read(plate, tmp_path, text, columns=Columns(compound="treatment"), target="Compound")
+    assert list(frame[resolve_column(frame, "Compound")].dropna()) == ["a", "b"]
+
+
+def test_one_column_cannot_be_two(plate: Plate, tmp_path: Path) -> None:
+    columns = Columns(well="well", batch="well")
+    with pytest.raises(UsageError, match="'well' cannot be both --well-column and --batch-column"):
+        read(plate, tmp_path, "well,moa\nA1,x\n", columns=columns)
+
+
+def test_a_map_that_is_not_there_or_may_not_be_read(
+    plate: Plate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PlatemapError, match=r"mpa\.csv: no such file; check the path"):
+        read_platemap(tmp_path / "mpa.csv", plate)
+
+    def refuse(*_args: object, **_settings: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "map.csv").write_text("well\nA1\n")
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(PlatemapError, match="may not be read; change its permissions"):
+        read_platemap(tmp_path / "map.csv", plate)
 
 
 def test_a_column_is_found_in_any_case_but_never_guessed() -> None:
