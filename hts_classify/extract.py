@@ -9,27 +9,27 @@ TAS and tiles separately.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import FieldError, PlateError
+from .errors import FieldError, PlateError, UsageError
 from .features import measure
 from .files import claim, digest, whole
 from .plate import Field, Plate
 from .shards import (
     FAILED,
     FAILED_CHANNEL,
+    STAMP,
     TILE_ROW,
     failure_table,
     flag_column,
-    is_finished,
     join_shards,
     shard_schema,
+    stamps_of,
     write_table,
 )
 from .tiles import TileStore, downscale, tile_factor, tile_shape
@@ -59,7 +59,9 @@ class WellCost:
     features_s: float = 0.0
     """Seconds spent on TAS features."""
     tiles_s: float = 0.0
-    """Seconds spent on downscaling and writing tiles."""
+    """Seconds spent on downscaling."""
+    keep_s: float = 0.0
+    """Seconds spent on writing tiles, which is a run's own book-keeping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def extract(
         An open plate.
     out : path
         Folder for `features/`, `features.parquet`, `tiles.zarr` and `failures.csv`. Wells that
-        an earlier call finished there are not read again; wells with failures are.
+        an earlier call read there are not read again unless their files have changed since.
     features : {"pftas", "tas"}, optional
         Otsu's threshold and the foreground's standard deviation as margin, or Hamilton's fixed
         threshold and margin.
@@ -103,7 +105,8 @@ def extract(
     scheduler : {"threads", "processes", "synchronous"}, optional
         Where Dask runs the wells, on as many workers as there are cores.
     on_well : callable, optional
-        Called in this thread with each finished well's name and its cost.
+        Called in this thread with each finished well's name and its cost (`WellCost`, as a
+        dict).
 
     Returns
     -------
@@ -136,11 +139,7 @@ def extract(
     rows = {field: row for row, field in enumerate(plate.fields)}
     wells = {well: list(group) for well, group in groupby(plate.fields, key=lambda f: f.well)}
     job = _Pass(plate, out, features, factor)
-    todo = [
-        [(field, rows[field]) for field in fields]
-        for well, fields in wells.items()
-        if not is_finished(job.shard(well), len(fields))
-    ]
+    todo = [[(field, rows[field]) for field in wells[well]] for well in _unread(job, wells)]
     costs = _compute(job, todo, scheduler, on_well)
     return _collect(job, list(wells), costs)
 
@@ -188,6 +187,7 @@ class _Pass:
             WELL: field.well,
             SITE: field.site,
             TILE_ROW: row,
+            STAMP: plate.stamp(field),
             FAILED: "",
             FAILED_CHANNEL: "",
         }
@@ -202,13 +202,33 @@ class _Pass:
             record[flag_column(channel)] = result.empty
             record |= zip(feature_columns(self.features, channel), result.values, strict=True)
         measured = perf_counter()
-        tiles.write(row, downscale(pixels, self.factor))
+        tile = downscale(pixels, self.factor)
+        downscaled = perf_counter()
+        tiles.write(row, tile)
         cost.fields += 1
         cost.bytes += pixels.nbytes
         cost.read_s += was_read - start
         cost.features_s += measured - was_read
-        cost.tiles_s += perf_counter() - measured
+        cost.tiles_s += downscaled - measured
+        cost.keep_s += perf_counter() - downscaled
         return record
+
+
+def _unread(job: _Pass, wells: Mapping[str, list[Field]]) -> list[str]:
+    """Name the wells without a shard that was made from the pixels that are there now."""
+    held = {well: stamps_of(job.shard(well)) for well in wells}
+    now = {well: [job.plate.stamp(field) for field in fields] for well, fields in wells.items()}
+    made = [well for well in wells if held[well] is not None]
+    changed = [well for well in made if held[well] != now[well]]
+    # A few wells were mended; most of them are another plate, whose results must not be lost.
+    if len(changed) > max(1, len(made) // 2):
+        raise UsageError(
+            f"holds a pass over other pixels: {len(changed)} of {len(made)} wells differ from"
+            f" those of {job.plate.path}",
+            where=str(job.out),
+            remedy="name another folder with -o, or delete this one",
+        )
+    return [well for well in wells if held[well] != now[well]]
 
 
 def _compute(
@@ -228,9 +248,7 @@ def _compute(
 
     tasks = [delayed(job.well, pure=False)(fields) for fields in todo]
     with Callback(posttask=finished):
-        results: Iterable[tuple[str, dict[str, float]]] = compute(
-            *tasks, scheduler=scheduler, num_workers=os.cpu_count()
-        )
+        results: Iterable[tuple[str, dict[str, float]]] = compute(*tasks, scheduler=scheduler)
     return dict(results)
 
 
@@ -244,7 +262,7 @@ def _collect(job: _Pass, wells: list[str], costs: dict[str, dict[str, float]]) -
         raise PlateError(
             f"none of {len(failed)} fields can be read (the first: {failed[FAILED].iloc[0]})",
             where=job.plate.path,
-            remedy="hts-classify info names what is missing",
+            remedy=f"{job.out / 'failures.csv'} says why for each",
         )
     write_table(job.out / "features.parquet", features)
     return Extraction(features.to_pandas(), TileStore(job.out / "tiles.zarr"), failures, costs)

@@ -60,7 +60,9 @@ def read_json(path: Path) -> Any:
         raise DataError("no such file", where=str(path)) from None
     except (ValueError, OSError) as error:
         raise DataError(
-            f"cannot be read ({error})", where=str(path), remedy="delete it and run again"
+            f"cannot be read ({error})",
+            where=str(path),
+            remedy="delete the folder that it is in, and run again",
         ) from None
 
 
@@ -89,24 +91,46 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
     Parameters
     ----------
     path : Path
-        The JSON file that holds the settings; written when absent.
+        The JSON file that holds the settings; written when the folder is new or empty.
     settings : mapping
         JSON types only.
 
     Raises
     ------
     UsageError
-        When the folder holds a run with other settings; it names the first that differs.
+        When the folder is none, holds something else, or a run with other settings; it names
+        the first that differs.
     """
-    wanted: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    folder, remedy = path.parent, "name another folder with -o"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is not a folder", where=str(folder), remedy=remedy)
     if not path.exists():
-        write_json(path, wanted)
+        if folder.is_dir() and any(not held.name.startswith(".") for held in folder.iterdir()):
+            raise UsageError(
+                f"is not empty, and no {path.name} says what it holds",
+                where=str(folder),
+                remedy=remedy,
+            )
+        write_json(path, settings)
         return
-    held: dict[str, Any] = read_json(path)
+    held = _leaves(read_json(path))
+    wanted = _leaves(json.loads(json.dumps(settings)))
     for key in sorted({*wanted, *held}):
         if held.get(key) != wanted.get(key):
             raise UsageError(
                 f"holds another run: {key} was {held.get(key)!r} and is now {wanted.get(key)!r}",
-                where=str(path.parent),
-                remedy="name another folder with -o, or delete this one",
+                where=str(folder),
+                remedy=f"{remedy}, or delete this one",
             )
+
+
+def _leaves(content: Any, name: str = "") -> dict[str, Any]:
+    """Flatten nested settings into `settings.seed`-like keys."""
+    if not isinstance(content, dict):
+        return {name: content}
+    dot = f"{name}." if name else ""
+    return {
+        key: value
+        for part, inner in content.items()
+        for key, value in _leaves(inner, f"{dot}{part}").items()
+    }

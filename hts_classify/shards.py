@@ -1,7 +1,8 @@
 """The features table: a shard for each well while the pass goes on, then one table.
 
 A shard has a row for each field of its well, also for one that could not be read: then the
-features are null and the failure says why. So a shard that is there says that its well is done.
+features are null and the failure says why. Each row carries the stamp of the pixels that it came
+from, so that a shard is good for as long as they are there unchanged, and no longer.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
 __all__ = [
     "FAILED",
     "FAILED_CHANNEL",
+    "STAMP",
     "TILE_ROW",
     "failure_table",
     "feature_matrix",
     "flag_column",
-    "is_finished",
     "join_shards",
     "shard_schema",
+    "stamps_of",
     "write_table",
 ]
 
 TILE_ROW: Final = "Metadata_Tile"
 """Row of a field in the tile store."""
+STAMP: Final = "Metadata_Stamp"
+"""What changes when the field's pixels do (`Plate.stamp`)."""
 FAILED: Final = "Metadata_Failure"
 """Why a field could not be read; empty where it was."""
 FAILED_CHANNEL: Final = "Metadata_FailedChannel"
@@ -57,6 +61,7 @@ def shard_schema(channels: Sequence[str], kind: FeatureKind) -> pa.Schema:
         WELL: pa.string(),
         SITE: pa.int64(),
         TILE_ROW: pa.int64(),
+        STAMP: pa.string(),
         FAILED: pa.string(),
         FAILED_CHANNEL: pa.string(),
     }
@@ -75,16 +80,16 @@ def write_table(path: Path, table: pa.Table) -> None:
         )
 
 
-def is_finished(shard: Path, fields: int) -> bool:
-    """Tell whether a well's shard is there, can be read and has all its fields, none failed."""
+def stamps_of(shard: Path) -> list[str] | None:
+    """Return the stamps of the pixels that a shard was made from; None without a whole shard."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        failed = pq.ParquetFile(shard).read([FAILED])[FAILED].to_pylist()
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return False
-    return bool(failed == [""] * fields)
+        held: list[str] = pq.ParquetFile(shard).read([STAMP])[STAMP].to_pylist()
+    except (OSError, pa.ArrowException):
+        return None
+    return held
 
 
 def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:
@@ -104,7 +109,7 @@ def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:
     table = pa.concat_tables(pq.ParquetFile(shard).read(use_threads=False) for shard in shards)
     read = pc.equal(table[FAILED], pa.scalar(""))
     failed = table.filter(pc.invert(read)).select([PLATE, WELL, SITE, FAILED_CHANNEL, FAILED])
-    features = table.filter(read).drop_columns([FAILED, FAILED_CHANNEL]).combine_chunks()
+    features = table.filter(read).drop_columns([STAMP, FAILED, FAILED_CHANNEL]).combine_chunks()
     return features, failed.to_pandas()
 
 

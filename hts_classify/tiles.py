@@ -20,6 +20,9 @@ from .errors import DataError, UsageError
 __all__ = ["TileStore", "TileView", "downscale", "tile_factor", "tile_shape"]
 
 
+_LEAST = 16
+
+
 def tile_factor(field_shape: tuple[int, int], size: int) -> int:
     """Return the smallest factor that brings a field's longer side down to `size` pixels.
 
@@ -28,13 +31,13 @@ def tile_factor(field_shape: tuple[int, int], size: int) -> int:
     >>> tile_factor((1080, 1080), 128), tile_factor((64, 64), 128)
     (9, 1)
     """
-    if size < 16:
-        raise UsageError(f"tile size {size}", remedy="ask for 16 pixels or more")
+    if size < _LEAST:
+        raise UsageError(f"tile size {size}", remedy=f"ask for {_LEAST} pixels or more")
     return max(1, -(-max(field_shape) // size))
 
 
 def tile_shape(field_shape: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return rows and columns of the tile of a field; a field smaller than a block has none.
+    """Return rows and columns of a field's tile; `DataError` if they are too few for a CNN.
 
     Examples
     --------
@@ -42,12 +45,14 @@ def tile_shape(field_shape: tuple[int, int], factor: int) -> tuple[int, int]:
     (120, 142)
     """
     height, width = field_shape
-    if min(height, width) < factor:
+    rows, columns = height // factor, width // factor
+    if min(rows, columns) < _LEAST:
         raise DataError(
-            f"a field of {height} × {width} pixels has no block of {factor} × {factor}",
-            remedy="use models trained at another scale, or a smaller factor",
+            f"a field of {height} × {width} pixels, downscaled {factor} times, gives a tile of"
+            f" {rows} × {columns}; a CNN needs {_LEAST}",
+            remedy="ask for a larger --tile-size, or use models trained at a finer scale",
         )
-    return height // factor, width // factor
+    return rows, columns
 
 
 def downscale(field: NDArray[Any], factor: int) -> NDArray[np.float32]:
@@ -77,7 +82,12 @@ def downscale(field: NDArray[Any], factor: int) -> NDArray[np.float32]:
            [10.5, 12.5]], dtype=float32)
     """
     channels, height, width = field.shape
-    rows, columns = tile_shape((height, width), factor)
+    rows, columns = height // factor, width // factor
+    if not rows or not columns:
+        raise DataError(
+            f"a field of {height} × {width} pixels has no block of {factor} × {factor}",
+            remedy="use a smaller factor",
+        )
     cut = field[:, : rows * factor, : columns * factor]
     by_row = cut.reshape(channels, rows, factor, columns * factor).sum(axis=2, dtype=np.uint32)
     sums = by_row.reshape(channels, rows, columns, factor).sum(axis=3, dtype=np.uint64)
@@ -144,7 +154,14 @@ class TileStore:
         """Read tiles by row, stacked; a tile that was never written is an error."""
         tiles = np.empty((len(rows), *self.shape[1:]), np.float32)
         for position, row in enumerate(rows):
-            tiles[position] = self._array[int(row)]
+            try:
+                tiles[position] = self._array[int(row)]
+            except Exception as error:  # whatever a codec or a disk throws
+                raise DataError(
+                    f"tile {int(row)} does not decode ({error})",
+                    where=str(self.path),
+                    remedy="delete the run's folder and run again",
+                ) from error
             if np.isnan(tiles[position, 0, 0, 0]):
                 raise DataError(
                     f"tile {int(row)} is absent",

@@ -9,6 +9,7 @@ import pytest
 
 from hts_classify import extract, open_plate, pftas, tas
 from hts_classify.errors import PlateError, UsageError
+from hts_classify.plate import Field, Plate
 from hts_classify.shards import TILE_ROW, feature_matrix
 from hts_classify.tiles import downscale
 from hts_classify.vocabulary import SITE, WELL, feature_columns
@@ -47,11 +48,22 @@ def test_fixed_thresholds_on_request(tiny_plate: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(values, tas(image))
 
 
-def test_a_field_without_foreground_is_flagged(tiny_plate: Path, tmp_path: Path) -> None:
-    result = extract(open_plate(tiny_plate), tmp_path)
-    flags = [column for column in result.features if column.startswith("Metadata_NoForeground_")]
-    assert len(flags) == 2
-    assert result.features[flags].dtypes.eq(bool).all()
+def test_a_field_without_foreground_is_flagged(
+    tiny_plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = open_plate(tiny_plate)
+    read = type(plate).read
+
+    def dark_second_channel(self: Plate, field: Field) -> np.ndarray:
+        pixels = read(self, field)
+        if field == plate.fields[5]:
+            pixels[1] = 0
+        return pixels
+
+    monkeypatch.setattr(type(plate), "read", dark_second_channel)
+    features = extract(plate, tmp_path, scheduler="synchronous").features
+    assert features["Metadata_NoForeground_GFP"].tolist() == [k == 5 for k in range(24)]
+    assert not features["Metadata_NoForeground_DNA"].any()
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "processes"])
@@ -112,6 +124,21 @@ def test_a_repaired_field_is_read_again(broken: Path, tiny_plate: Path, tmp_path
     result = extract(open_plate(broken), tmp_path / "out")
     assert result.failures.empty
     assert list(result.costs) == [open_plate(broken).wells[0]]
+
+
+def test_a_broken_field_is_not_read_again_while_it_is_as_it_was(
+    broken: Path, tmp_path: Path
+) -> None:
+    first = extract(open_plate(broken), tmp_path / "out")
+    again = extract(open_plate(broken), tmp_path / "out")
+    assert again.costs == {}
+    pd.testing.assert_frame_equal(again.failures, first.failures)
+
+
+def test_a_plate_that_was_copied_or_moved_is_the_same(tiny_plate: Path, tmp_path: Path) -> None:
+    extract(open_plate(tiny_plate), tmp_path / "out")
+    shutil.copytree(tiny_plate, tmp_path / "tiny.zarr")
+    assert extract(open_plate(tmp_path / "tiny.zarr"), tmp_path / "out").costs == {}
 
 
 def test_a_plate_of_unreadable_fields_is_an_error(tiny_plate: Path, tmp_path: Path) -> None:

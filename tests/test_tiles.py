@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hts_classify.errors import DataError, UsageError
-from hts_classify.tiles import TileStore, downscale, tile_factor
+from hts_classify.tiles import TileStore, downscale, tile_factor, tile_shape
 
 
 def test_a_tile_is_the_mean_of_its_blocks_even_at_full_scale() -> None:
@@ -23,6 +23,11 @@ def test_a_cell_keeps_its_size_on_a_larger_field() -> None:
     factor = tile_factor((640, 640), 128)
     assert downscale(small, factor).shape == (1, 128, 128)
     assert downscale(large, factor).shape == (1, 256, 192)
+
+
+def test_a_tile_too_small_for_a_cnn_is_refused() -> None:
+    with pytest.raises(DataError, match="gives a tile of 14 × 14; a CNN needs 16"):
+        tile_shape((100, 100), tile_factor((100, 100), 16))
 
 
 def test_a_field_smaller_than_a_block_is_refused() -> None:
