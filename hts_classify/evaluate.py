@@ -99,8 +99,8 @@ def proportion_interval(correct: NDArray[np.bool_], groups: Sequence[Any]) -> In
     Returns
     -------
     Interval or None
-        None for fewer than two groups. Where every group has the same share right (all of
-        them, say), nothing is known of how groups differ, and each counts as one observation.
+        None for fewer than two groups. Where all wells are right, or all wrong, nothing is known
+        of how groups differ, and each counts as one observation.
 
     Examples
     --------
@@ -124,17 +124,23 @@ def proportion_interval(correct: NDArray[np.bool_], groups: Sequence[Any]) -> In
     variance = count / (count - 1) * float(np.sum(residuals**2)) / total**2
     if count == total:
         effective = float(total)
-    elif variance <= 1e-12:
+    elif share in (0.0, 1.0):
         effective = float(count)
     else:
         half = (1 + _LEVEL) / 2
         shrink = (stats.t.ppf(half, total - 1) / stats.t.ppf(half, count - 1)) ** 2
-        effective = min(float(total), share * (1 - share) / variance * shrink)
+        # Wells that agree wholly within their groups are still worth one each a group.
+        effective = float(
+            np.clip(share * (1 - share) / max(variance, 1e-12) * shrink, count, total)
+        )
     right, tail = share * effective, (1 - _LEVEL) / 2
     wrong = effective - right
-    low = stats.beta.ppf(tail, right, wrong + 1) if right > 0 else 0.0
+    low = stats.beta.ppf(tail, right, wrong + 1) if right > 1e-9 else 0.0
     high = stats.beta.ppf(1 - tail, right + 1, wrong) if wrong > 1e-9 else 1.0
-    return Interval(float(low), float(high), effective)
+    # No pattern of wells says more for a path than all groups right, nor more against it than
+    # all wrong; and there nothing is known of how groups differ.
+    bound = float(stats.beta.ppf(tail, count, 1))
+    return Interval(min(float(low), bound), max(float(high), 1 - bound), effective)
 
 
 def evaluate(

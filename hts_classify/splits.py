@@ -156,7 +156,10 @@ def make_folds(
     if folds < 2:
         raise UsageError(f"--folds {folds}", remedy="ask for 2 folds or more")
     column = SPLITS[split]
-    table = wells.assign(**{TARGET: wells[target]})
+    if seed < 0 or seed >= 2**31:
+        raise UsageError(f"--seed {seed}", remedy="use a whole number from 0 to 2147483647")
+    # A class is a name: also where the column holds numbers.
+    table = wells.assign(**{TARGET: wells[target].map(str, na_action="ignore")})
     # A well's name is unique only within its plate; a compound's or a batch's is not repeated.
     table[GROUP] = wells[PLATE] + "/" + wells[WELL] if split == "well" else wells[column]
     table[FOLD] = -1
@@ -254,16 +257,18 @@ def _check_groups(scored: pd.DataFrame, split: str) -> None:
     if scored[GROUP].nunique() < 2:
         raise DesignError(
             f"all labelled wells share one {split} ({scored[GROUP].iloc[0]})",
-            remedy="split by a finer unit",
+            remedy="split by a finer unit, or label more wells",
         )
     groups = scored.groupby(TARGET)[GROUP].agg(["nunique", "first"])
-    for name, (count, first) in groups.iterrows():
-        if count < 2:
-            raise DesignError(
-                f"class {name!r} has a single {split} ({first}), so it cannot be scored",
-                remedy=f"--unscored-class {name} trains on it without scoring it,"
-                " or split by a finer unit",
-            )
+    lone = groups[groups["nunique"] < 2]
+    if len(lone):
+        names = ", ".join(f"{name!r} ({first})" for name, first in lone["first"].items())
+        flags = " ".join(f"--unscored-class {name}" for name in lone.index)
+        finer = "" if split == "well" else ", or split by a finer unit"
+        raise DesignError(
+            f"class {names} has a single {split}, so it cannot be scored",
+            remedy=f"{flags} trains on it without scoring it{finer}",
+        )
 
 
 def _deal(scored: pd.DataFrame, folds: int, seed: int) -> NDArray[np.intp]:

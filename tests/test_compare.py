@@ -93,6 +93,20 @@ def test_the_sign_flip_test_holds_its_level_where_mcnemar_over_wells_would_not()
     assert wells / trials > 0.3
 
 
+@pytest.mark.parametrize(("groups", "wells", "lost"), [(8, 40, 0.1), (12, 20, 0.05), (20, 12, 0.1)])
+def test_the_interval_covers_where_a_path_loses_whole_compounds(
+    groups: int, wells: int, lost: float
+) -> None:
+    rng = np.random.default_rng(0)
+    member, trials, covered = np.repeat(range(groups), wells), 200, 0
+    for _ in range(trials):
+        second = np.repeat(rng.random(groups) >= lost, wells)
+        interval = contest(np.ones(groups * wells, bool), second, member).difference.interval
+        assert interval is not None
+        covered += interval[0] <= lost <= interval[1]
+    assert covered / trials >= 0.93
+
+
 def test_identical_paths_leave_an_open_interval() -> None:
     groups = np.repeat(range(8), 5)
     result = contest([True] * 40, [True] * 40, groups).difference
@@ -105,6 +119,11 @@ def test_wells_that_only_one_path_was_tested_on_are_refused() -> None:
     predictions = table({"tas_svm": [True] * 6, "cnn": [True] * 6}, range(6))
     with pytest.raises(DataError, match="path cnn was not tested on every scored well"):
         compare(predictions.iloc[:-1])
+
+
+def test_a_table_that_is_none_of_ours_is_refused() -> None:
+    with pytest.raises(DataError, match="no column Class, Fold"):
+        compare(pd.DataFrame({"well": ["A01"]}))
 
 
 def test_calls_of_unlabelled_wells_do_not_count() -> None:

@@ -89,7 +89,12 @@ def test_an_unscored_class_is_trained_on_but_never_from_a_tested_group() -> None
     ("compounds", "options", "kind", "match"),
     [
         ({"a": ["x", "y"]}, {}, DesignError, r"has one class \(a\); name a target"),
-        ({**THREE, "d": ["d1"]}, {}, DesignError, "'d' has a single compound .*--unscored-class d"),
+        (
+            {**THREE, "d": ["d1"]},
+            {},
+            DesignError,
+            "'d' .d1. has a single compound.*--unscored-class d",
+        ),
         (THREE, {"split": "plate"}, DesignError, r"share one plate \(P1\)"),
         (THREE, {"unscored": ["z"]}, UsageError, "'z' is no class of moa; the classes are a, b"),
         (THREE, {"unscored": ["a", "b"]}, UsageError, "fewer than two classes are left"),
