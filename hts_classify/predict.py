@@ -10,12 +10,12 @@ import numpy as np
 from .errors import ModelError
 from .extract import Extraction, extract
 from .files import claim, digest, read_json
-from .models import load
+from .models import device_name, load
 from .models.settings import Device
 from .plate import Plate, open_plate
 from .predictions import write_table
 from .progress import Progress
-from .trial import scored
+from .trial import called
 from .vocabulary import PATHS
 
 __all__ = ["predict"]
@@ -68,10 +68,16 @@ def predict(
     card = _card(models)
     _check(plate, card, models)
     trained = [load(name, models, device=device) for name in PATHS]
+    progress.note(f"the CNN runs on {device_name(device)}")
     weights = [file for file in sorted(models.iterdir()) if not file.name.startswith(".")]
     claim(
         out / "run.json",
-        {"plate": plate.name, "path": plate.path, "models": digest(*weights), "inputs": card},
+        {
+            "command": "predict",
+            "plate": {"name": plate.name, "channels": list(plate.channels)},
+            "models": digest(*weights),
+            "inputs": card,
+        },
     )
     with progress.stage("reading, features and tiles", len(plate.wells)) as advance:
         extraction = extract(
@@ -85,7 +91,8 @@ def predict(
     tables = []
     for model in trained:
         with progress.stage(f"calling, {model.name}", 1) as advance:
-            tables.append(scored(model, extraction, rows))
+            table, _ = called(model, extraction, rows)
+            tables.append(table)
             advance(1)
     write_table(out / "predictions", pd.concat(tables, ignore_index=True))
     return extraction

@@ -25,14 +25,22 @@ from .errors import UsageError
 from .evaluate import dose_responses, positions
 from .extract import TILE_SIZE, Extraction, extract
 from .files import claim, digest, read_json, whole, write_json
-from .models import CnnSettings, make
+from .models import CnnSettings, device_name
 from .models.settings import Device
-from .plate import Columns, Plate, find_platemap, open_plate, read_platemap, resolve_column
+from .plate import (
+    Columns,
+    Plate,
+    find_platemap,
+    open_plate,
+    read_platemap,
+    resolve_column,
+    store_stem,
+)
 from .predictions import write_table
 from .progress import Progress
 from .report import report
-from .splits import Folds, choose_split, make_folds
-from .tiles import tile_factor
+from .splits import Folds, choose_split, inner_splits, make_folds
+from .tiles import tile_factor, tile_shape
 from .timings import Timings
 from .trial import Trial
 from .vocabulary import (
@@ -96,10 +104,7 @@ def default_out(plate: Path) -> Path:
     >>> default_out(Path("screen/plate.ome.zarr")).name
     'plate-hts'
     """
-    name = plate.resolve().name
-    for suffix in (".zarr", ".ome", ".h5", ".hdf5"):
-        name = name.removesuffix(suffix)
-    return plate.resolve().parent / f"{name}-hts"
+    return plate.resolve().parent / f"{store_stem(plate)}-hts"
 
 
 def run(
@@ -140,7 +145,7 @@ def run(
     for note in job.notes:
         progress.note(note)
     extraction = _pass(job, progress)
-    folds = _folds(job, extraction)
+    folds = _folds(job, extraction, progress)
     trial = Trial(
         out=job.out,
         extraction=extraction,
@@ -173,19 +178,21 @@ class _Job:
 def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     """Look at everything that can be wrong before the first pixel is read."""
     plate = open_plate(path, channels=settings.channels or None)
+    tile_shape(plate.field_shape, tile_factor(plate.field_shape, settings.tile_size))
     platemap = settings.platemap or find_platemap(path)
     if platemap is None:
         raise UsageError(
             "no plate map", where=str(path), remedy="name one with --platemap platemap.csv"
         )
     wells = read_platemap(platemap, plate, columns=settings.columns, target=settings.target)
-    tile_factor(plate.field_shape, settings.tile_size)
     target = resolve_column(wells, settings.target)
     split = choose_split(wells, settings.split)
     folds = _make_folds(wells, target, split, settings)
-    machine = str(getattr(make("cnn", device=settings.device), "device_name", "cpu"))
-    _check_folder(out)
+    for fold in range(folds.count):
+        inner_splits(folds.wells[folds.training(fold)], seed=settings.seed)
+    machine = device_name(settings.device)
     description = {
+        "command": "run",
         "plate": {"name": plate.name, "channels": list(plate.channels)},
         "platemap": {"name": platemap.name, "sha256": digest(platemap)},
         "settings": {
@@ -208,16 +215,6 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     return _Job(settings, plate, out, wells, target, split, timings, notes)
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse a place where a run cannot be, or that holds something else."""
-    if out.exists() and not out.is_dir():
-        raise UsageError("is not a folder", where=str(out), remedy="name a folder with -o")
-    if out.is_dir() and not (out / "run.json").exists() and any(out.iterdir()):
-        raise UsageError(
-            "is not empty and holds no run", where=str(out), remedy="name another folder with -o"
-        )
-
-
 def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:
     return make_folds(
         wells,
@@ -231,29 +228,33 @@ def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSetti
 
 def _pass(job: _Job, progress: Progress) -> Extraction:
     """Read the plate, once."""
-    start, earlier = perf_counter(), job.timings.content.get("extract", {}).get("wall_s", 0.0)
     factor = tile_factor(job.plate.field_shape, job.settings.tile_size)
     with progress.stage("reading, features and tiles", len(job.plate.wells)) as advance:
+        last = perf_counter()
 
         def on_well(well: str, cost: Mapping[str, float]) -> None:
-            job.timings.note("extract", cost={"wall_s": earlier + perf_counter() - start})
-            job.timings.note("extract", "wells", well, cost=cost)
+            # The clock's time since the last well came back: over all wells it is the pass's.
+            nonlocal last
+            now = perf_counter()
+            job.timings.note("wells", well, cost={**cost, "wall_s": now - last})
             job.timings.save(at_once=False)
+            last = now
             advance(1)
 
         result = extract(
             job.plate, job.out, features=job.settings.features, factor=factor, on_well=on_well
         )
-    if result.costs:
-        job.timings.note("extract", cost={"wall_s": earlier + perf_counter() - start})
-        job.timings.save()
+    job.timings.save()
     return result
 
 
-def _folds(job: _Job, extraction: Extraction) -> Folds:
+def _folds(job: _Job, extraction: Extraction, progress: Progress) -> Folds:
     """Deal the wells that have a field into folds, and write them down."""
     read = extraction.features[[PLATE, WELL]].drop_duplicates()
     wells = job.wells.merge(read, on=[PLATE, WELL], how="inner")
+    lost = sorted(set(job.wells[job.target].dropna()) - set(wells[job.target].dropna()))
+    for name in lost:
+        progress.note(f"class {name} is left out: none of its wells could be read")
     folds = _make_folds(wells, job.target, job.split, job.settings)
     with whole(job.out / "folds.csv") as part:
         folds.wells[[PLATE, WELL, TARGET, GROUP, FOLD, ROLE]].to_csv(part, index=False)
@@ -280,7 +281,7 @@ def _conclude(job: _Job, folds: Folds, shards: Sequence[Path], progress: Progres
     table = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
     columns = [str(column) for column in table]
     scores = sorted(column for column in columns if column.startswith(SCORE))
-    about = folds.wells.drop(columns=[FOLD])
+    about = folds.wells[[c for c in folds.wells if c in (PLATE, WELL) or c not in columns]]
     table = table.merge(about, on=[PLATE, WELL], how="left")
     others = [column for column in table if column not in scores]
     write_table(job.out / "predictions", table[[*others, *scores]])
@@ -292,7 +293,9 @@ def _conclude(job: _Job, folds: Folds, shards: Sequence[Path], progress: Progres
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
     classes = [column.removeprefix(SCORE) for column in scores]
     unlabelled = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
+    lost = set(job.wells[WELL]) - set(folds.wells[WELL])
     comparison = compare(table).as_json() | {
+        "lost": job.wells[job.wells[WELL].isin(lost)][[WELL, job.target]].values.tolist(),
         "split": job.split,
         "folds": folds.count,
         "inner_units": units,

@@ -5,7 +5,7 @@ This file alone differs between two runs of the same thing: it also says where t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -49,6 +49,11 @@ class Timings:
             at = at.setdefault(key, {})
         at.update(cost)
 
+    def keep(self, key: str, names: Container[str]) -> None:
+        """Forget the steps under a key that are not among these names."""
+        held = self.content.get(key, {})
+        self.content[key] = {name: cost for name, cost in held.items() if name in names}
+
     def save(self, *, at_once: bool = True) -> None:
         """Write the file; `at_once=False` writes it every two seconds at the most."""
         if at_once or perf_counter() - self._saved > 2:
@@ -68,7 +73,7 @@ class PathCost:
     input_s: float
     """Computing the path's input from a field in memory: features, or a tile; likewise."""
     score_s: float
-    """Scoring a field with a trained model, on the machine that trained it."""
+    """Scoring a field whose input is in memory with a trained model."""
     train_s: float
     """All fits of the run together: each fold's and the one on all labelled wells."""
     fits: int
@@ -88,8 +93,8 @@ def path_costs(content: Mapping[str, Any]) -> list[PathCost]:
     """Return each path's cost from what `timings.json` holds.
 
     The pass runs on several workers at once, which wait for each other. Its time on the clock is
-    divided among reading, features and tiles as the workers' seconds are, so that the shares add
-    up to what the user waited.
+    divided among the kinds of work as the workers' seconds are. What the run itself adds, keeping
+    tiles and tables to go on from, is charged to neither path.
 
     Parameters
     ----------
@@ -103,39 +108,39 @@ def path_costs(content: Mapping[str, Any]) -> list[PathCost]:
 
     Examples
     --------
-    >>> well = {"fields": 2, "bytes": 8, "read_s": 0.2, "features_s": 0.1, "tiles_s": 0.02}
+    >>> well = {"fields": 2, "wall_s": 0.5, "read_s": 0.4, "features_s": 0.2, "tiles_s": 0.1,
+    ...         "keep_s": 0.3}
     >>> fit = {"train_s": 3.0, "score_s": 0.2, "scored_fields": 10, "trained_fields": 20}
-    >>> costs = path_costs({"extract": {"wells": {"A01": well}, "wall_s": 0.32},
-    ...                     "tas_svm": {"all": fit}, "cnn": {"all": fit}})
-    >>> [(cost.path, round(cost.fields_per_s, 1)) for cost in costs]
-    [('tas_svm', 5.9), ('cnn', 7.7)]
+    >>> costs = path_costs({"wells": {"A01": well}, "fits": {"tas_svm-all": fit, "cnn-all": fit}})
+    >>> [(cost.path, round(1 / cost.fields_per_s, 3)) for cost in costs]
+    [('tas_svm', 0.17), ('cnn', 0.145)]
     """
     try:
-        pass_, fits_of = content["extract"], {path: content[path].values() for path in PATHS}
-        wells, wall_s = pass_["wells"].values(), pass_["wall_s"]
-    except KeyError as error:
-        raise DataError(
-            f"timings.json has no {error}", remedy="delete the run's folder and run again"
-        ) from None
-    fields = sum(well["fields"] for well in wells)
-    worked = {
-        kind: sum(well[f"{kind}_s"] for well in wells) for kind in ("read", "features", "tiles")
-    }
-    a_field = wall_s / sum(worked.values()) / fields
-    share = {kind: seconds * a_field for kind, seconds in worked.items()}
-    costs = []
-    for path, kind in zip(PATHS, ("features", "tiles"), strict=True):
-        fits = fits_of[path]
-        scored = sum(fit["scored_fields"] for fit in fits)
-        costs.append(
-            PathCost(
-                path=path,
-                fields=int(fields),
-                read_s=share["read"],
-                input_s=share[kind],
-                score_s=sum(fit["score_s"] for fit in fits) / max(scored, 1),
-                train_s=sum(fit["train_s"] for fit in fits),
-                fits=len(fits),
+        wells, fits = list(content["wells"].values()), content["fits"]
+        fields = sum(well["fields"] for well in wells)
+        wall_s = sum(well["wall_s"] for well in wells)
+        worked = {
+            kind: sum(well[f"{kind}_s"] for well in wells)
+            for kind in ("read", "features", "tiles", "keep")
+        }
+        a_field = wall_s / sum(worked.values()) / fields
+        costs = []
+        for path, kind in zip(PATHS, ("features", "tiles"), strict=True):
+            own = [fit for name, fit in fits.items() if name.startswith(f"{path}-")]
+            costs.append(
+                PathCost(
+                    path=path,
+                    fields=int(fields),
+                    read_s=worked["read"] * a_field,
+                    input_s=worked[kind] * a_field,
+                    score_s=sum(f["score_s"] for f in own) / sum(f["scored_fields"] for f in own),
+                    train_s=sum(f["train_s"] for f in own),
+                    fits=len(own),
+                )
             )
-        )
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise DataError(
+            f"timings.json does not hold every step ({error!r})",
+            remedy="delete the run's folder and run again",
+        ) from None
     return costs

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DesignError
+from .errors import DataError, DesignError
 from .extract import Extraction
 from .files import digest, read_json, whole, write_json
 from .models import CnnSettings, make
@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 
     from .models.protocol import Classifier, Inputs
 
-__all__ = ["MODELS", "Trial", "inputs_of", "scored"]
+__all__ = ["MODELS", "Trial", "called", "inputs_of"]
+
+_TOGETHER = 64
+"""Fields that are scored together."""
 
 MODELS = "models"
 """Folder of a run that holds the models trained on every labelled well."""
+_CARD = "inputs.json"
 
 
 def inputs_of(path: str, extraction: Extraction, rows: NDArray[Any]) -> Inputs:
@@ -58,17 +62,28 @@ def inputs_of(path: str, extraction: Extraction, rows: NDArray[Any]) -> Inputs:
     return features
 
 
-def scored(
+def called(
     model: Classifier, extraction: Extraction, rows: NDArray[Any], *, fold: int = UNFOLDED
-) -> pd.DataFrame:
-    """Call some fields, and the wells that they are of, with a trained model."""
-    scores = (
-        model.scores(inputs_of(model.name, extraction, rows))
-        if len(rows)
-        else np.empty((0, len(model.classes)))
-    )
+) -> tuple[pd.DataFrame, float]:
+    """Call some fields, and the wells that they are of, with a trained model.
+
+    Returns
+    -------
+    table : DataFrame
+        Calls of fields and of wells (`predictions.calls`).
+    seconds : float
+        Time that the model took for inputs in memory.
+    """
+    inputs = inputs_of(model.name, extraction, rows)
+    scores, seconds = [np.empty((0, len(model.classes)))], 0.0
+    for start in range(0, len(rows), _TOGETHER):
+        batch = inputs[np.arange(start, min(start + _TOGETHER, len(rows)))]
+        begun = perf_counter()
+        scores.append(model.scores(batch))
+        seconds += perf_counter() - begun
     fields = extraction.features.iloc[rows]
-    return calls(fields, scores, classes=model.classes, path=model.name, fold=fold)
+    table = calls(fields, np.concatenate(scores), classes=model.classes, path=model.name, fold=fold)
+    return table, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,52 +111,61 @@ class Trial:
         for stale in folder.glob("*.*"):
             if key not in stale.name:
                 stale.unlink()
-        done = []
-        for path in PATHS:
-            for fold in (*range(self.folds.count), UNFOLDED):
-                name = "all" if fold == UNFOLDED else f"fold{fold}"
-                shard = folder / f"{path}-{name}-{key}.parquet"
-                if not shard.exists():
-                    self._fit(path, fold, name, shard)
-                done.append(shard)
-        return done
+        steps = {
+            f"{path}-{'all' if fold == UNFOLDED else f'fold{fold}'}": (path, fold)
+            for path in PATHS
+            for fold in (*range(self.folds.count), UNFOLDED)
+        }
+        self.timings.keep("fits", steps)
+        shards = []
+        for name, (path, fold) in steps.items():
+            shard = folder / f"{name}-{key}.parquet"
+            if not (_is_whole(shard) and (fold != UNFOLDED or self._is_saved(path))):
+                self._fit(name, shard, path=path, fold=fold)
+            shards.append(shard)
+        return shards
 
-    def _fit(self, path: str, fold: int, name: str, shard: Path) -> None:
+    def _is_saved(self, path: str) -> bool:
+        """Tell whether the files of a path's model of all wells are there."""
+        folder = self.out / MODELS
+        return (folder / _CARD).exists() and len(list(folder.glob(f"{path}.*"))) == 2
+
+    def _fit(self, name: str, shard: Path, *, path: str, fold: int) -> None:
         """Train one path once and call the wells that it is for."""
-        wells = self.folds.wells
-        if fold == UNFOLDED:
-            training = (wells[ROLE] != UNLABELLED).to_numpy(bool)
-            called = ~training
-        else:
-            training, called = self.folds.training(fold), self.folds.tested(fold)
-        unit, splits = inner_splits(wells[training], seed=self.seed)
+        training, tested = self._wells(fold)
+        unit, splits = inner_splits(self.folds.wells[training], seed=self.seed)
         learn, targets, inner = self._fields_of(training, splits)
+        rows, _, _ = self._fields_of(tested, [])
         title = f"{TITLES[path]}, {'all wells' if fold == UNFOLDED else f'fold {fold + 1}'}"
         with self.progress.stage(title, 100) as advance:
             model = make(path, settings=self.cnn, device=self.device, on_epoch=_percent(advance))
-            start = perf_counter()
+            begun = perf_counter()
             chosen = model.fit(
                 inputs_of(path, self.extraction, learn), targets, inner=inner, seed=self.seed
             )
-            trained = perf_counter()
-            rows, _, _ = self._fields_of(called, [])
-            table = scored(model, self.extraction, rows, fold=fold)
-            finished = perf_counter()
-            advance(100)
+            train_s = perf_counter() - begun
+            table, score_s = called(model, self.extraction, rows, fold=fold)
         if fold == UNFOLDED:
             model.save(self.out / MODELS)
-            write_json(self.out / MODELS / "inputs.json", dict(self.card))
+            write_json(self.out / MODELS / _CARD, dict(self.card))
         cost = {
-            "train_s": trained - start,
-            "score_s": finished - trained,
+            "train_s": train_s,
+            "score_s": score_s,
             "trained_fields": len(learn),
             "scored_fields": len(rows),
         }
-        self.timings.note(path, name, cost=cost)
+        self.timings.note("fits", name, cost=cost)
         self.timings.save()
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
             table.to_parquet(part, index=False)
+
+    def _wells(self, fold: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Mark the wells that a fit learns from, and those that it calls."""
+        if fold != UNFOLDED:
+            return self.folds.training(fold), self.folds.tested(fold)
+        labelled = (self.folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
+        return labelled, ~labelled
 
     def _fields_of(
         self, wells: NDArray[np.bool_], splits: list[tuple[NDArray[Any], NDArray[Any]]]
@@ -162,6 +186,19 @@ class Trial:
                 remedy="failures.csv lists the fields that were lost",
             )
         return joined["_row"].to_numpy(np.intp), list(joined[TARGET]), inner
+
+
+def _is_whole(shard: Path) -> bool:
+    """Tell whether a step's calls and what was chosen for them can be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.ParquetFile(shard).read()
+        read_json(shard.with_suffix(".json"))
+    except (OSError, pa.ArrowException, DataError):
+        return False
+    return True
 
 
 def _percent(advance: Advance) -> Callable[[int, int], None]:

@@ -33,7 +33,7 @@ def test_the_table_of_files_is_what_a_run_leaves(tiny_run: Path) -> None:
     section = README.read_text(encoding="utf-8").partition("### What a run leaves")[2]
     rows = re.findall(r"^\| (`.+?) \|", section, flags=re.MULTILINE)
     named = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    held = {path.name for path in tiny_run.iterdir()} - {"predictions", "predictions.parquet"}
+    held = {path.name for path in tiny_run.iterdir()} - {"predictions.parquet"}
     assert named - {".parquet"} == held
 
 
@@ -52,4 +52,4 @@ def test_the_shell_lines_parse(capsys: pytest.CaptureFixture[str]) -> None:
     assert calls
     for line in calls:
         assert main(shlex.split(line)[1:]) == 1
-        assert "does not exist" in capsys.readouterr().err
+        assert "neither a plate nor a command" in capsys.readouterr().err

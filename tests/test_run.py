@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hts_classify import RunSettings, predict, run
+from hts_classify import RunSettings, open_plate, predict, run
 from hts_classify.errors import HTSError, UsageError
 from hts_classify.models import load
 from hts_classify.models.protocol import Classifier
 from hts_classify.progress import Progress
+from hts_classify.synthetic import Recipe, write_plate
 from hts_classify.vocabulary import CALL, FOLD, LEVEL, PATH, PATHS, ROLE, SITE, TARGET, WELL
 
 
@@ -149,10 +150,10 @@ def test_wells_without_a_class_are_called_by_models_of_all_others(
 def test_another_run_does_not_go_into_the_same_folder(
     tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="holds another run: settings"):
+    with pytest.raises(UsageError, match=r"holds another run: settings\.seed was 0 and is now 1;"):
         run(tiny_plate, replace(quick, seed=1), out=tiny_run)
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UsageError, match="is not empty and holds no run"):
+    with pytest.raises(UsageError, match=r"is not empty, and no run\.json says what it holds"):
         run(tiny_plate, quick, out=tmp_path)
 
 
@@ -234,6 +235,118 @@ def test_a_field_left_out_is_in_the_report(
     failures = pd.read_csv(out / "failures.csv")
     assert len(failures) == 1
     assert "1 field was left out" in (out / "report.html").read_text()
+
+
+def test_a_mended_plate_gives_what_it_would_have_given_whole(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    shutil.copy(tiny_plate.with_name("tiny.platemap.csv"), tmp_path)
+    next(iter(sorted(plate.glob("*/*/0/0/c/0/0/0")))).unlink()
+    out = run(plate, quick)
+    assert promised(out) != promised(tiny_run)
+    shutil.copytree(tiny_plate, plate, dirs_exist_ok=True)
+    assert promised(run(plate, quick)) == promised(tiny_run)
+
+
+def test_another_plate_of_the_same_name_and_layout_is_refused(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    other = Recipe(setting="texture", shape=(64, 64), compounds=4, replicates=1, seed=1)
+    write_plate(tmp_path / "tiny.zarr", other)
+    here, there = (open_plate(p) for p in (tmp_path / "tiny.zarr", tiny_plate))
+    if here.fields != there.fields:  # lay it out as the first is
+        shutil.rmtree(tmp_path / "tiny.zarr")
+        shutil.copytree(tiny_plate, tmp_path / "tiny.zarr")
+        for number, chunk in enumerate(sorted((tmp_path / "tiny.zarr").glob("*/*/*/0/c/*/0/0"))):
+            chunk.write_bytes(chunk.read_bytes()[:-1] + bytes([number % 256]))
+    shutil.copy(tiny_plate.with_name("tiny.platemap.csv"), tmp_path)
+    shutil.copytree(tiny_run, tmp_path / "out")
+    with pytest.raises(UsageError, match="holds a pass over other pixels: 12 of 12 wells"):
+        run(tmp_path / "tiny.zarr", quick, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "features/{well}.parquet",
+        "predictions/cnn-fold0-*.parquet",
+        "predictions/tas_svm-all-*.json",
+        "models/cnn.safetensors",
+        "models/inputs.json",
+    ],
+)
+def test_what_was_damaged_or_lost_is_made_again(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path, damage: str
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_run, out)
+    (hit,) = out.glob(damage.format(well=open_plate(tiny_plate).wells[0]))
+    if damage.startswith("models"):
+        hit.unlink()
+    else:
+        hit.write_bytes(hit.read_bytes()[:20])
+    run(tiny_plate, quick, out=out)
+    assert promised(out) == promised(tiny_run)
+    assert (out / "models" / "inputs.json").exists()
+
+
+def test_a_damaged_tile_is_named(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_run, out)
+    shutil.rmtree(out / "predictions")
+    (out / "tiles.zarr" / "c" / "3" / "0" / "0" / "0").write_bytes(b"junk")
+    with pytest.raises(HTSError, match=r"tiles\.zarr: tile 3 does not decode"):
+        run(tiny_plate, quick, out=out)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", ""])
+def test_a_damaged_run_json_is_one_line(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path, content: str
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_run, out)
+    (out / "run.json").write_text(content)
+    with pytest.raises(HTSError, match=r"name another folder|delete the folder"):
+        run(tiny_plate, quick, out=out)
+
+
+def test_a_plate_maps_own_site_column_is_no_site_of_ours(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    platemap.assign(Site="9", Level="high").to_csv(tmp_path / "map.csv", index=False)
+    out = run(tiny_plate, replace(quick, platemap=tmp_path / "map.csv"), out=tmp_path / "out")
+    table = pd.read_parquet(out / "predictions.parquet")
+    assert not [column for column in table if column.endswith(("_x", "_y"))]
+    assert set(table[SITE].dropna()) == {1, 2}
+
+
+def test_numbers_can_be_classes(tiny_plate: Path, quick: RunSettings, tmp_path: Path) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    dose = {"coarse": "0.5", "fine": "1", "medium": "10"}
+    platemap["concentration"] = platemap["phenotype"].map(dose)
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    settings = replace(quick, platemap=tmp_path / "map.csv", target="concentration")
+    out = run(tiny_plate, settings, out=tmp_path / "out")
+    assert set(pd.read_parquet(out / "predictions.parquet")[TARGET]) == {"0.5", "1.0", "10.0"}
+
+
+def test_predicting_measures_as_the_models_were_trained(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    settings = replace(quick, features="tas", tile_size=32)
+    out = run(tiny_plate, settings, out=tmp_path / "out")
+    calls = predict(out / "models", tiny_plate, out=tmp_path / "calls")
+    assert [name for name in calls.features if name.startswith("Image_TAS_DNA")]
+    assert calls.tiles.shape[2:] == (32, 32)
+    larger = Recipe(setting="texture", shape=(128, 96), compounds=3, replicates=1, fields=1)
+    plate = write_plate(tmp_path / "larger.zarr", larger)
+    calls = predict(out / "models", plate, out=tmp_path / "larger")
+    assert calls.tiles.shape[2:] == (64, 48)
 
 
 def test_predicting_needs_a_plate_like_the_one_that_was_learnt(

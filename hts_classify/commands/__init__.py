@@ -7,11 +7,13 @@ left out (see `failures.csv`); 130 interrupted (the same command goes on where i
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
-from ..errors import HTSError
+from ..errors import HTSError, PlateError
 from . import demo, info, predict, run, synthetic
 
 __all__ = ["console", "main"]
@@ -55,8 +57,8 @@ def main(argv: Sequence[str]) -> int:
     Parameters
     ----------
     argv : sequence of str
-        Arguments without the program's name. A first argument that is no command and no flag is
-        a plate.
+        Arguments without the program's name. Where the first is no command, they are those of
+        `run`.
 
     Returns
     -------
@@ -64,7 +66,15 @@ def main(argv: Sequence[str]) -> int:
         The exit code.
     """
     arguments = list(argv)
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+    if arguments and arguments[0] not in {*_COMMANDS, "-h", "--help", "--version"}:
+        if not arguments[0].startswith("-") and not Path(arguments[0]).exists():
+            commands = ", ".join(_COMMANDS)
+            print(
+                f"hts-classify: {arguments[0]}: is neither a plate nor a command;"
+                f" check the path, or use one of {commands}",
+                file=sys.stderr,
+            )
+            return PlateError.exit_code
         arguments.insert(0, "run")
     try:
         options = _parser().parse_args(arguments)
@@ -93,4 +103,6 @@ def main(argv: Sequence[str]) -> int:
 
 def console() -> None:
     """Run the command that the shell asked for."""
+    # A scheduler's end of time is an interrupt: what is done is kept, and the exit code says so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

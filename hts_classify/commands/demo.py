@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,11 +30,13 @@ def run(options: argparse.Namespace) -> int:
     from ..synthetic import demo_recipe, write_plate
 
     folder: Path = options.output
+    recipe = demo_recipe(options.seed)
     claim(folder / "demo.json", {"seed": options.seed})
-    plate, written = folder / "plate.zarr", folder / "plate.platemap.csv"
-    if not written.exists():  # the plate map is written last
+    plate, platemap = folder / "plate.zarr", folder / "plate.platemap.csv"
+    if not platemap.exists():  # it is written last: a plate without it was interrupted
         print(f"simulating {plate}", file=sys.stderr)
-        write_plate(plate, demo_recipe(options.seed))
+        shutil.rmtree(plate, ignore_errors=True)
+        write_plate(plate, recipe)
     arguments = [str(plate), "--target", "phenotype", "--seed", str(options.seed)]
     parser = argparse.ArgumentParser()
     run_command.prepare_parser(parser)

@@ -34,4 +34,4 @@ def run(options: argparse.Namespace) -> int:
         )
     wells = extraction.features["Metadata_Well"].nunique()
     print(f"{wells} wells called two ways: {options.output / 'predictions.csv'}")
-    return left_out(len(extraction.failures), options.output)
+    return left_out(extraction.failures, options.output)

@@ -43,7 +43,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--features",
         choices=("pftas", "tas"),
         default="pftas",
-        help="how TAS thresholds are set: Otsu (pftas) or fixed (tas)",
+        help="how TAS thresholds are set: Otsu (pftas), or 30 of 255 grey levels (tas)",
     )
     parser.add_argument(
         "--tile-size", type=int, default=128, help="longest side of a CNN tile (default 128)"
@@ -116,4 +116,4 @@ def run(options: argparse.Namespace) -> int:
         folder = classify(options.plate, settings, out=options.output, progress=TerminalProgress())
     record = load_record(folder)
     print("\n".join(summary(record)))
-    return left_out(len(record.failures), folder)
+    return left_out(record.failures, folder)

@@ -6,10 +6,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ..errors import HTSWarning
 from ..progress import Advance, Progress
+from ..report import count_failures
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["TerminalProgress", "left_out", "plain_warnings"]
 
@@ -71,13 +75,12 @@ def plain_warnings() -> Iterator[None]:
         yield
 
 
-def left_out(failures: int, folder: object) -> int:
-    """Say how many fields were left out, and return the exit code that says so."""
-    if not failures:
+def left_out(failures: pd.DataFrame, folder: object) -> int:
+    """Say what was left out, and return the exit code that says so."""
+    if failures.empty:
         return 0
-    fields = "1 field was" if failures == 1 else f"{failures} fields were"
     print(
-        f"hts-classify: {fields} left out; {folder}/failures.csv says why",
+        f"hts-classify: {count_failures(failures)} left out; {folder}/failures.csv says why",
         file=sys.stderr,
     )
     return 3

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .protocol import Classifier
 
-__all__ = ["CnnSettings", "load", "make"]
+__all__ = ["CnnSettings", "device_name", "load", "make"]
 
 
 def make(
@@ -72,6 +72,19 @@ def make(
 
         return Cnn(settings or CnnSettings(), device=device, on_epoch=on_epoch)
     raise _unknown(path_name)
+
+
+def device_name(device: Device = "auto") -> str:
+    """Say what the CNN would run on: `cpu (2 threads)` or `cuda (NVIDIA …)`.
+
+    Raises
+    ------
+    UsageError
+        For a device that this machine lacks.
+    """
+    from .training import Cnn
+
+    return Cnn(device=device).device_name
 
 
 def load(path_name: str, folder: Path, *, device: Device = "auto") -> Classifier:

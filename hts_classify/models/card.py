@@ -44,7 +44,11 @@ def write_content(path: Path, content: bytes) -> None:
 
 def damaged(path: Path, what: str) -> ModelError:
     """Return the error for a model's file that cannot be used."""
-    return ModelError(what, where=str(path), remedy="train the model again")
+    return ModelError(
+        what,
+        where=str(path),
+        remedy="delete models/ and run hts-classify on its plate again: it rebuilds them",
+    )
 
 
 def versions(*packages: str) -> dict[str, str]:

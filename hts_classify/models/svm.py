@@ -124,7 +124,7 @@ class TasSvm:
         return dict(self._chosen)
 
     def scores(self, inputs: Inputs) -> NDArray[Any]:
-        """Return the one-against-rest decision values.
+        """Return a decision value for each class, from the votes of the pairwise machines.
 
         Returns
         -------

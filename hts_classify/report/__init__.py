@@ -12,10 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..files import whole
-from .record import Record, load_record
+from .record import Record, count_failures, load_record
 from .text import summary
 
-__all__ = ["Record", "load_record", "report", "summary"]
+__all__ = ["Record", "count_failures", "load_record", "report", "summary"]
 
 
 def report(run: str | Path) -> Path:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
-# Paul Tol's "bright" scheme, told apart with every kind of colour vision; grey for the rest.
-_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
+# Paul Tol's "bright" and then his "muted" scheme, told apart with every kind of colour vision as
+# far as so many can be; grey for the rest.
+_COLOURS = (
+    *("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377"),
+    *("#332288", "#999933", "#44AA99", "#882255", "#DDCC77", "#CC6677", "#117733"),
+)
 _REST = "#999999"
+_NUCLEI = re.compile("dna|dapi|hoechst|draq|nuc", re.IGNORECASE)
 _FORMATS = ((4, 6), (8, 12), (16, 24), (32, 48))
 _MOST_THUMBNAILS = 24
 _THUMBNAIL_PX = 150
@@ -60,6 +66,7 @@ def page(record: Record) -> dict[str, Any]:
         "grid": plate_grid(record.wells),
         "disagreements": disagreements(record),
         "most": _MOST_THUMBNAILS,
+        "channel_colours": channel_colours(record.run["plate"]["channels"]),
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
@@ -90,10 +97,12 @@ def plate_cells(wells: pd.DataFrame, path: str) -> list[dict[str, Any]]:
     """Return one path's wells with their place, call and how sure the model was.
 
     Margins of different models have no common scale: a well's sureness is its rank among the
-    wells that the same model called, from 0 to 1.
+    wells that the same model called, from 0 to 1 (0.5 where it called one well).
     """
     part = wells[wells[PATH] == path].copy()
-    part["sure"] = part.groupby(FOLD)[MARGIN].rank(pct=True)
+    by_model = part.groupby(FOLD)[MARGIN]
+    others = by_model.transform("size") - 1
+    part["sure"] = ((by_model.rank() - 1) / others.where(others > 0)).fillna(0.5)
     cells = []
     for well in part.to_dict("records"):
         letters, column = split_well(well[WELL])
@@ -129,7 +138,8 @@ def disagreements(record: Record) -> list[dict[str, Any]]:
     pictures = thumbnails(
         tiles.read(np.array([rows[well[PLATE], well[WELL]] for well in shown], np.intp))
         if shown
-        else np.empty((0, *tiles.shape[1:]), np.float32)
+        else np.empty((0, *tiles.shape[1:]), np.float32),
+        list(channel_colours(record.run["plate"]["channels"]).values()),
     )
     for well, picture in zip(shown, pictures, strict=True):
         well["picture"] = picture
@@ -138,15 +148,29 @@ def disagreements(record: Record) -> list[dict[str, Any]]:
     return found
 
 
-def thumbnails(tiles: NDArray[np.float32]) -> list[str]:
-    """Turn tiles into PNG data URLs: up to three channels, all tiles on one scale.
+def channel_colours(channels: Sequence[str]) -> dict[str, str]:
+    """Give up to three channels a colour: nuclei blue, the others green and red.
 
-    The first channels become green, blue and red (so that nuclei, usually second or first, stay
-    apart from the marker); the scale runs from the 1st to the 99.7th percentile of a channel.
+    Examples
+    --------
+    >>> channel_colours(["DNA", "GFP", "ER", "RNA"])
+    {'DNA': 'blue', 'GFP': 'green', 'ER': 'red'}
+    """
+    shown = list(channels[:3])
+    nuclei = next((name for name in shown if _NUCLEI.search(name)), None)
+    order = ["green", "red"] if nuclei else ["green", "blue", "red"]
+    free = iter(order)
+    return {name: "blue" if name == nuclei else next(free) for name in shown}
+
+
+def thumbnails(tiles: NDArray[np.float32], colours: Sequence[str]) -> list[str]:
+    """Turn tiles into PNG data URLs: one colour a channel, all tiles on one scale.
+
+    The scale runs from the 1st to the 99.7th percentile of a channel; one channel alone is grey.
     """
     from PIL import Image
 
-    shown = tiles[:, :3]
+    shown = tiles[:, : len(colours)]
     pictures = []
     low = np.percentile(shown, 1, axis=(0, 2, 3), keepdims=True) if len(shown) else 0
     high = np.percentile(shown, 99.7, axis=(0, 2, 3), keepdims=True) if len(shown) else 1
@@ -156,8 +180,8 @@ def thumbnails(tiles: NDArray[np.float32]) -> list[str]:
         if len(tile) == 1:
             rgb[:] = tile[0][..., None]
         else:
-            for channel, colour in zip(tile, (1, 2, 0), strict=False):
-                rgb[..., colour] = channel
+            for channel, colour in zip(tile, colours, strict=True):
+                rgb[..., ("red", "green", "blue").index(colour)] = channel
         picture = Image.fromarray((255 * rgb).astype(np.uint8))
         if max(picture.size) < _THUMBNAIL_PX:
             scale = _THUMBNAIL_PX / max(picture.size)

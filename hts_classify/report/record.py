@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DataError
 from ..files import read_json
 from ..timings import PathCost, path_costs
-from ..vocabulary import LEVEL, SCORE
+from ..vocabulary import LEVEL, SCORE, SITE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Record", "load_record"]
+__all__ = ["Record", "count_failures", "load_record"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,12 @@ class Record:
 
     def interval(self, path: str) -> str:
         """Return the accuracy's interval in words."""
-        interval = self.comparison["paths"][path]["interval"]
+        result = self.comparison["paths"][path]
+        interval, split = result["interval"], self.comparison["split"]
         if interval is None:
             return "no interval from a single group"
-        return f"95% interval {interval['low']:.0%} to {interval['high']:.0%}"
+        over = "wells" if split == "well" else f"{result['groups']} {split}s, not wells"
+        return f"95% interval {interval['low']:.0%} to {interval['high']:.0%}, over {over}"
 
     def warnings(self) -> list[str]:
         """Say what limits the result, most serious first."""
@@ -61,17 +63,22 @@ class Record:
         blind, *places = self.comparison["positions"]
         if blind["correct"] >= best:
             found.append(
-                f"Calling every well by the commonest class of its training folds is right"
+                "Calling every well by the commonest class of its training folds is right"
                 f" {blind['correct']}/{blind['total']} times: neither path does better."
             )
         for place in places:
-            if place["separates"] or place["correct"] >= best:
+            right = f"{place['correct']}/{place['total']}"
+            if place["separates"]:
                 found.append(
                     f"Position confounds the classes: in the training folds the {place['place']}"
-                    " of a well alone, without its image, tells them apart"
-                    f" (on the tested wells that rule is right {place['correct']}/{place['total']}"
-                    " times). Read the counts as a smoke test, not as evidence of what either"
-                    " path recognises."
+                    " of a well alone, without its image, tells them apart (on the tested wells"
+                    f" that rule is right {right} times). Read the counts as a smoke test, not as"
+                    " evidence of what either path recognises."
+                )
+            elif place["correct"] >= best:
+                found.append(
+                    f"The {place['place']} of a well alone, without its image, is right {right}"
+                    " times under the same folds: neither path does better."
                 )
         groups = self.comparison["difference"]["groups"]
         if groups < 6:
@@ -79,13 +86,43 @@ class Record:
                 f"Only {groups} groups ({self.comparison['split']}) are scored: the counts cannot"
                 " be generalised to the next one, and no p-value is given."
             )
+        return found + self._losses()
+
+    def _losses(self) -> list[str]:
+        """Say what could not be read, and which classes went with it."""
+        found = []
         if len(self.failures):
-            count = len(self.failures)
             found.append(
-                ("1 field was" if count == 1 else f"{count} fields were")
-                + " left out as unreadable; failures.csv names each with its reason."
+                f"{count_failures(self.failures)} left out as unreadable; failures.csv names each"
+                " with its reason."
+            )
+        lost = self.comparison["lost"]
+        gone = sorted({str(name) for _, name in lost if name is not None} - set(self.classes))
+        if lost:
+            wells = ", ".join(well for well, _ in lost[:6]) + (", …" if len(lost) > 6 else "")
+            found.append(f"No field is left of {len(lost)} wells ({wells}): they are not called.")
+        if gone:
+            found.append(
+                f"Class {', '.join(gone)} is not among the results: none of its wells was read."
             )
         return found
+
+
+def count_failures(failures: pd.DataFrame) -> str:
+    """Say how much `failures.csv` lists: fields, and wells that are lost as a whole.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> count_failures(pd.DataFrame({"Metadata_Site": [1, None, None]}))
+    '1 field and 2 wells were'
+    >>> count_failures(pd.DataFrame({"Metadata_Site": [1]}))
+    '1 field was'
+    """
+    whole_wells = int(failures[SITE].isna().sum())
+    counts = {"field": len(failures) - whole_wells, "well": whole_wells}
+    parts = [f"{n} {what}{'s' if n != 1 else ''}" for what, n in counts.items() if n]
+    return " and ".join(parts) + (" was" if len(failures) == 1 else " were")
 
 
 def load_record(folder: Path) -> Record:
@@ -116,8 +153,8 @@ def load_record(folder: Path) -> Record:
         run=read_json(folder / "run.json"),
         comparison=read_json(folder / "comparison.json"),
         costs={cost.path: cost for cost in path_costs(timings)},
-        machine=timings["machine"],
-        plate=timings["plate"],
+        machine=timings.get("machine", "unknown"),
+        plate=timings.get("plate", "unknown"),
         wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
         failures=pd.read_csv(folder / "failures.csv"),
     )

@@ -61,8 +61,15 @@ def test_a_plate_is_short_for_run_but_a_commands_name_wins(
         (["{plate}/A", "--target", "phenotype"], 1, "plate"),
         (["{image}", "--target", "phenotype"], 1, "plate"),
         (["{empty}", "--target", "phenotype"], 1, "zarr"),
-        (["{nothing}", "--target", "phenotype"], 1, "exist"),
-        (["{plate}", "--target", "phenotype", "-o", "{foreign}"], 2, "holds no run"),
+        (["run", "{nothing}", "--target", "phenotype"], 1, "exist"),
+        (["{plate}", "--target", "phenotype", "-o", "{foreign}"], 2, "is not empty"),
+        (["{plate}", "--target", "phenotype", "-o", "{file}"], 2, "is not a folder"),
+        (["{plate}", "--target", "phenotype", "-o", "{file}/sub"], 1, "Not a directory"),
+        (["{plate}", "--target", "phenotype", "--seed", "-1"], 2, "--seed -1"),
+        (["--target", "phenotype", "{plate}", "--folds", "1"], 2, "--folds 1"),
+        (["bogus"], 1, "neither a plate nor a command"),
+        (["demo", "-o", "{foreign}"], 2, "is not empty"),
+        (["demo", "-o", "{empty}", "--seed", "-1"], 2, "seed -1"),
         (["predict", "{empty}", "{plate}", "-o", "{nothing}"], 1, "models"),
         (["synthetic", "{nothing}", "--setting", "galaxies"], 2, "galaxies"),
     ],
@@ -78,11 +85,12 @@ def test_bad_input_is_one_line_with_its_exit_code(
     for name in ("empty", "foreign"):
         (tmp_path / name).mkdir()
     (tmp_path / "foreign" / "notes.txt").touch()
+    (tmp_path / "file").touch()
     image = next(iter(sorted(tiny_plate.glob("*/*/0"))))
     places = {
         "plate": tiny_plate,
         "image": image,
-        **{name: tmp_path / name for name in ("empty", "foreign", "nothing")},
+        **{name: tmp_path / name for name in ("empty", "foreign", "nothing", "file")},
     }
     assert main([argument.format(**places) for argument in arguments]) == code
     captured = capsys.readouterr()
@@ -152,6 +160,18 @@ def test_exit_3_says_that_fields_were_left_out(
     assert f"1 field was left out; {out}/failures.csv says why" in captured.err
     assert "12 wells called two ways" in captured.out
     assert len(pd.read_csv(out / "predictions.csv")) == 2 * (23 + 12)
+
+
+def test_a_run_that_lost_a_field_ends_with_exit_3(
+    tiny_plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    shutil.copy(tiny_plate.with_name("tiny.platemap.csv"), tmp_path)
+    next(iter(sorted(plate.glob("*/*/0/0/c/0/0/0")))).unlink()
+    assert main([str(plate), "--target", "phenotype"]) == 3
+    assert "1 field was left out" in capsys.readouterr().err
+    assert (tmp_path / "tiny-hts" / "report.html").exists()
 
 
 def test_an_interrupt_is_exit_130(

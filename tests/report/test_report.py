@@ -17,7 +17,7 @@ from PIL import Image
 from hts_classify import report
 from hts_classify.errors import DataError
 from hts_classify.report import load_record, summary
-from hts_classify.report.figures import disagreements, plate_grid, thumbnails
+from hts_classify.report.figures import disagreements, plate_cells, plate_grid, thumbnails
 from hts_classify.vocabulary import WELL
 
 
@@ -74,11 +74,26 @@ def test_disagreements_are_the_wells_that_the_paths_call_differently(tiny_run: P
     assert all(well["picture"].startswith("data:image/png") for well in found)
 
 
+def test_sureness_is_a_rank_among_the_other_wells_of_a_model() -> None:
+    wells = pd.DataFrame(
+        {
+            WELL: ["A01", "A02", "A03", "A04"],
+            "Path": "cnn",
+            "Fold": [0, 0, 0, 1],
+            "Class": "a",
+            "Target": "a",
+            "Role": "scored",
+            "Margin": [0.1, 0.3, 0.2, 9.0],
+        }
+    )
+    assert [cell["sure"] for cell in plate_cells(wells, "cnn")] == [0.0, 1.0, 0.5, 0.5]
+
+
 def test_a_thumbnail_shows_its_channels_in_their_colours() -> None:
     tiles = np.zeros((1, 2, 64, 64), np.float32)
     tiles[0, 0, :32] = 1000  # the first channel, green, above
     tiles[0, 1, 32:] = 5  # the second, blue, below
-    (url,) = thumbnails(tiles)
+    (url,) = thumbnails(tiles, ["green", "blue"])
     picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
     pixels = np.asarray(picture)
     assert pixels.shape[0] >= 150
