@@ -5,7 +5,8 @@
     ome_zarr, hdf5 ─► stored┘        platemap ─► one row of treatments a well
 
 `layout` says what a plate is, `ome` reads OME-NGFF metadata, `channels` names the channels,
-`stored` is the plate that every format shares, `zarr_chunks` finds what zarr would not miss.
+`columns` those of a plate map, `stored` is the plate that every format shares, `zarr_chunks`
+finds what zarr would not miss.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import PlateError
+from .columns import Columns, resolve_column
 from .hdf5 import is_hdf5, open_hdf5
 from .layout import Field, Missing, Plate, PlateInfo
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
-from .platemap import Columns, find_platemap, platemap_path, read_platemap, resolve_column
+from .platemap import find_platemap, platemap_path, read_platemap
 
 __all__ = [
     "Columns",

@@ -1,72 +1,36 @@
 """The plate map: which treatment is in which well.
 
-A CSV or TSV table with a column of wells. Columns get the Cytomining names by
-`hts_classify.vocabulary.ALIASES`, or by what the user says in `Columns`.
+A CSV or TSV table with a column of wells; `columns` says which column is which.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import DataError, HTSWarning, PlatemapError, UsageError
+from ..errors import DataError, HTSWarning, PlatemapError
 from ..vocabulary import (
-    ALIASES,
-    BATCH,
-    COMPOUND,
     CONCENTRATION,
-    CONTROL,
-    METADATA,
     PLATE,
     WELL,
     split_well,
     well_name,
 )
+from .columns import FIRST, Columns, recognise, take_target
 from .layout import Plate
 from .ome_zarr import store_stem
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "find_platemap", "platemap_path", "read_platemap", "resolve_column"]
+__all__ = ["find_platemap", "platemap_path", "read_platemap"]
 
 _SUFFIX: Final = ".platemap.csv"
 _MISSING: Final = ("", "NA", "N/A", "#N/A", "NaN", "nan")
 """Cells that say nothing: empty, or as R, Excel and NumPy write an empty one."""
-_FIRST: Final = (PLATE, WELL, COMPOUND, CONCENTRATION, BATCH, CONTROL)
-_FLAGS: Final = {
-    WELL: "--well-column",
-    COMPOUND: "--compound-column",
-    CONCENTRATION: "--concentration-column",
-    BATCH: "--batch-column",
-    CONTROL: "--control-column",
-}
 _SHOWN: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """The plate map's own names of its columns, where they are not to be guessed.
-
-    Another column of the map that would get the same name is left out.
-    """
-
-    well: str | None = None
-    """Well, as `A1` or `A01`."""
-    compound: str | None = None
-    concentration: str | None = None
-    """A number; its unit is the user's."""
-    batch: str | None = None
-    control: str | None = None
-    """`negcon`, `poscon` or `treatment`."""
-
-    def chosen(self) -> dict[str, str]:
-        """Return the user's names by the canonical ones."""
-        canonical = dict(zip(asdict(self), (WELL, *_FIRST[2:]), strict=True))
-        return {canonical[k]: name for k, name in asdict(self).items() if name is not None}
 
 
 def platemap_path(plate_path: str | Path) -> Path:
@@ -99,36 +63,6 @@ def find_platemap(plate_path: str | Path) -> Path | None:
         path / "platemap.csv",
     )
     return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def resolve_column(frame: pd.DataFrame, name: str) -> str:
-    """Find a column by the name a user gives it: in any case, with or without `Metadata_`.
-
-    Raises
-    ------
-    UsageError
-        When there is none, or more than one; the message lists what there is.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame(columns=["Metadata_Well", "Metadata_moa"])
-    >>> resolve_column(frame, "MoA"), resolve_column(frame, "metadata_well")
-    ('Metadata_moa', 'Metadata_Well')
-    """
-    columns = [str(column) for column in frame.columns]
-    exact = [column for column in columns if column in (name, f"{METADATA}{name}")]
-    found = exact or [column for column in columns if _bare(column) == _bare(name)]
-    if not found:
-        known = {alias: column for column, aliases in ALIASES.items() for alias in aliases}
-        found = [column for column in columns if column == known.get(_bare(name))]
-    if len(found) == 1 or (exact and name in exact):
-        return name if name in found else found[0]
-    raise UsageError(
-        f"column {name!r} {'could be ' + ' or '.join(found) if found else 'is not there'}",
-        where="plate map",
-        remedy=f"choose one of: {', '.join(column.removeprefix(METADATA) for column in columns)}",
-    )
 
 
 def read_platemap(
@@ -171,12 +105,12 @@ def read_platemap(
     """
     path = Path(path)
     frame = _read_table(path)
-    names = _recognise([str(c) for c in frame.columns], columns or Columns(), where=str(path))
+    names = recognise([str(c) for c in frame.columns], columns or Columns(), where=str(path))
     renamed = frame[list(names)].rename(columns=names)
     titles = {canonical: title for title, canonical in names.items()}
     if target is not None:
         left_out = [str(title) for title in frame.columns if title not in names]
-        target = _take_target(renamed, frame, target, left_out=left_out)
+        target = take_target(renamed, frame, target, left_out=left_out)
     kept = _of_this_plate(renamed, plate, titles, where=str(path))
     kept[WELL] = _clean_wells(kept[WELL], where=str(path))
     kept = _one_row_a_well(kept, titles, target=target, where=str(path))
@@ -189,7 +123,7 @@ def read_platemap(
             where=str(path),
             remedy="give the class of the wells to learn from",
         )
-    first = [column for column in _FIRST if column in kept]
+    first = [column for column in FIRST if column in kept]
     return kept[first + [column for column in kept.columns if column not in first]]
 
 
@@ -231,72 +165,6 @@ def _read_table(path: Path) -> pd.DataFrame:
     if table.empty:
         raise PlatemapError("has no rows", where=str(path), remedy="write a row for each well")
     return table
-
-
-def _recognise(titles: list[str], columns: Columns, *, where: str) -> dict[str, str]:
-    """Map the table's own column names to the ones that every table here uses.
-
-    Columns that would take a name that the user has given to another are left out.
-    """
-    names: dict[str, str] = {}
-    for canonical, title in columns.chosen().items():
-        if title not in titles:
-            raise UsageError(
-                f"column {title!r} is not there",
-                where=where,
-                remedy=f"choose one of: {', '.join(titles)}",
-            )
-        if title in names:
-            raise UsageError(
-                f"column {title!r} cannot be both {_FLAGS[names[title]]} and {_FLAGS[canonical]}",
-                where=where,
-                remedy="name two columns",
-            )
-        names[title] = canonical
-    for canonical, aliases in ALIASES.items():
-        if canonical in names.values():
-            continue
-        bare = {_bare(title): title for title in reversed(titles) if title not in names}
-        wanted = (_bare(canonical), *aliases)
-        found = [bare[alias] for alias in wanted if alias in bare]
-        if found:
-            names[found[0]] = canonical
-    if WELL not in names.values():
-        raise PlatemapError(
-            f"no column of wells among {', '.join(titles)}",
-            where=where,
-            remedy="call it 'well', or name it with --well-column",
-        )
-    by_name: dict[str, str] = {canonical: title for title, canonical in names.items()}
-    for title in titles:
-        name = title if title.startswith(METADATA) else METADATA + title
-        if title in names or name in columns.chosen():
-            continue
-        if name in by_name:
-            how = f"choose one with {_FLAGS[name]}" if name in _FLAGS else "rename one of them"
-            raise PlatemapError(
-                f"columns {by_name[name]!r} and {title!r} are both {name}", where=where, remedy=how
-            )
-        by_name[name] = title
-    own = {title: name for name, title in by_name.items()}
-    return {title: own[title] for title in titles if title in own}
-
-
-def _take_target(
-    renamed: pd.DataFrame, frame: pd.DataFrame, target: str, *, left_out: Iterable[str]
-) -> str:
-    """Find the class column, also by a name that `Columns` or the recognition took from it."""
-    same = [title for title in left_out if _bare(title) == _bare(target)]
-    if same and target not in renamed:
-        renamed[target] = frame[same[0]]
-        return target
-    try:
-        return resolve_column(renamed, target)
-    except UsageError:
-        if target not in frame:
-            raise
-        renamed[f"{METADATA}{target}"] = frame[target]
-        return f"{METADATA}{target}"
 
 
 def _of_this_plate(
@@ -393,11 +261,6 @@ def _fit(frame: pd.DataFrame, plate: Plate, *, where: str) -> pd.DataFrame:
     fitted = frame.set_index(WELL).reindex(list(plate.wells)).rename_axis(WELL).reset_index()
     fitted.insert(0, PLATE, plate.name)
     return fitted
-
-
-def _bare(name: str) -> str:
-    """Take case, spaces and `Metadata_` out of a column's name."""
-    return name.strip().lower().removeprefix(METADATA.lower()).replace(" ", "_")
 
 
 def _some(names: Iterable[str]) -> str:
