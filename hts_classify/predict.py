@@ -12,7 +12,7 @@ from .extract import Extraction, extract
 from .files import claim, digest, read_json
 from .models import device_name, load
 from .models.settings import Device
-from .plate import Plate, open_plate
+from .plate import Plate, open_plate, select_channels
 from .predictions import write_table
 from .progress import Progress
 from .trial import called
@@ -42,7 +42,7 @@ def predict(
         Folder for `predictions.parquet`, `predictions.csv`, `failures.csv` and what the pass
         leaves.
     channels : tuple of str, optional
-        Names for the plate's channels, in order.
+        Names for the plate's channels, in order. The models take theirs by name.
     device : {"auto", "cpu", "cuda"}, optional
         Where the CNN runs.
     progress : Progress, optional
@@ -56,17 +56,17 @@ def predict(
     Raises
     ------
     ModelError
-        When a model is missing or damaged, or the plate's channels or type of pixels are not
-        what the models were trained on.
+        When a model is missing or damaged, or the plate lacks a channel or has another type of
+        pixels than the models were trained on.
     UsageError
         When the folder holds other calls.
     """
     import pandas as pd
 
     progress, models, out = progress or Progress(), Path(models), Path(out)
-    plate = open_plate(path, channels=channels or None)
-    card = _card(models)
+    plate, card = open_plate(path, channels=channels or None), _card(models)
     _check(plate, card, models)
+    plate = select_channels(plate, card["channels"])
     trained = [load(name, models, device=device) for name in PATHS]
     progress.note(f"the CNN runs on {device_name(device)}")
     weights = [file for file in sorted(models.iterdir()) if not file.name.startswith(".")]
@@ -113,7 +113,7 @@ def _card(models: Path) -> dict[str, Any]:
 
 def _check(plate: Plate, card: dict[str, Any], models: Path) -> None:
     """Refuse a plate whose pixels do not mean what the models learnt."""
-    if list(plate.channels) != card["channels"]:
+    if not set(card["channels"]) <= set(plate.channels):
         raise ModelError(
             f"channels are {', '.join(plate.channels)}, the models in {models} were trained on"
             f" {', '.join(card['channels'])}",

@@ -34,6 +34,7 @@ from .plate import (
     open_plate,
     read_platemap,
     resolve_column,
+    select_channels,
     store_stem,
 )
 from .predictions import write_table
@@ -78,6 +79,8 @@ class RunSettings:
     """Columns of the plate map that have unusual names."""
     channels: tuple[str, ...] = ()
     """Names for the plate's channels, in order; by default the plate's own."""
+    use: tuple[str, ...] = ()
+    """Channels to use, by name; by default all."""
     split: str | None = None
     """Unit that goes out together; by default compound where there is one, else well."""
     unscored: tuple[str, ...] = ()
@@ -178,6 +181,7 @@ class _Job:
 def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     """Look at everything that can be wrong before the first pixel is read."""
     plate = open_plate(path, channels=settings.channels or None)
+    plate = select_channels(plate, settings.use or plate.channels)
     tile_shape(plate.field_shape, tile_factor(plate.field_shape, settings.tile_size))
     platemap = settings.platemap or find_platemap(path)
     if platemap is None:

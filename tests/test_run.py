@@ -10,13 +10,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hts_classify import RunSettings, open_plate, predict, run
+from hts_classify import RunSettings, open_plate, pftas, predict, run
 from hts_classify.errors import HTSError, UsageError
 from hts_classify.models import load
 from hts_classify.models.protocol import Classifier
 from hts_classify.progress import Progress
 from hts_classify.synthetic import Recipe, write_plate
-from hts_classify.vocabulary import CALL, FOLD, LEVEL, PATH, PATHS, ROLE, SITE, TARGET, WELL
+from hts_classify.vocabulary import (
+    CALL,
+    FOLD,
+    LEVEL,
+    PATH,
+    PATHS,
+    ROLE,
+    SITE,
+    TARGET,
+    WELL,
+    feature_columns,
+)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -347,6 +358,23 @@ def test_predicting_measures_as_the_models_were_trained(
     plate = write_plate(tmp_path / "larger.zarr", larger)
     calls = predict(out / "models", plate, out=tmp_path / "larger")
     assert calls.tiles.shape[2:] == (64, 48)
+
+
+def test_channels_are_used_and_found_again_by_name(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    out = run(tiny_plate, replace(quick, use=("GFP",)), out=tmp_path / "out")
+    features = pd.read_parquet(out / "features.parquet")
+    assert [name for name in features if name.startswith("Image_")] == feature_columns(
+        "pftas", "GFP"
+    )
+    plate = open_plate(tiny_plate)
+    image = plate.read(plate.fields[3])[plate.channels.index("GFP")]
+    values = features.iloc[3][feature_columns("pftas", "GFP")].to_numpy(float)
+    np.testing.assert_array_equal(values, pftas(image))
+    calls = predict(out / "models", tiny_plate, out=tmp_path / "calls")
+    assert calls.tiles.shape[1] == 1
+    pd.testing.assert_frame_equal(calls.features, features)
 
 
 def test_predicting_needs_a_plate_like_the_one_that_was_learnt(

@@ -49,6 +49,13 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--tile-size", type=int, default=128, help="longest side of a CNN tile (default 128)"
     )
     add_plate_options(parser)
+    parser.add_argument(
+        "--use-channels",
+        type=channel_names,
+        default=(),
+        metavar="A,B,…",
+        help="channels to use, by name (default: all)",
+    )
     columns = parser.add_argument_group("plate map columns with unusual names")
     for name in ("well", "compound", "concentration", "batch", "control"):
         columns.add_argument(f"--{name}-column", metavar="NAME", help=argparse.SUPPRESS)
@@ -104,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
             control=options.control_column,
         ),
         channels=options.channels,
+        use=options.use_channels,
         split=options.split,
         unscored=tuple(options.unscored_class),
         folds=options.folds,

@@ -6,7 +6,7 @@
 
 `layout` says what a plate is, `ome` reads OME-NGFF metadata, `channels` names the channels,
 `columns` those of a plate map, `stored` is the plate that every format shares, `zarr_chunks`
-finds what zarr would not miss.
+finds what zarr would not miss, `selection` shows some of the channels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .hdf5 import is_hdf5, open_hdf5
 from .layout import Field, Missing, Plate, PlateInfo
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
 from .platemap import find_platemap, platemap_path, read_platemap
+from .selection import select_channels
 
 __all__ = [
     "Columns",
@@ -32,6 +33,7 @@ __all__ = [
     "platemap_path",
     "read_platemap",
     "resolve_column",
+    "select_channels",
     "store_stem",
 ]
 

@@ -58,6 +58,11 @@ def test_a_plate_is_short_for_run_but_a_commands_name_wins(
         (["{plate}", "--target", "phenotype", "--compound-column", "drug"], 2, "drug"),
         (["{plate}", "--target", "phenotype", "--platemap", "no.csv"], 1, "no.csv"),
         (["{plate}", "--target", "phenotype", "--channels", "DNA"], 2, "DNA"),
+        (
+            ["{plate}", "--target", "phenotype", "--use-channels", "DNA,Actin"],
+            2,
+            "no channel 'Actin'",
+        ),
         (["{plate}/A", "--target", "phenotype"], 1, "plate"),
         (["{image}", "--target", "phenotype"], 1, "plate"),
         (["{empty}", "--target", "phenotype"], 1, "zarr"),
