@@ -76,6 +76,8 @@ class Extraction:
     """One row for each field that was left out, and why."""
     costs: dict[str, dict[str, float]]
     """Seconds and bytes of each well that this call read (`WellCost`)."""
+    stamp: str
+    """What changes when the pixels do that features and tiles were made from."""
 
 
 def extract(
@@ -95,7 +97,8 @@ def extract(
         An open plate.
     out : path
         Folder for `features/`, `features.parquet`, `tiles.zarr` and `failures.csv`. Wells that
-        an earlier call read there are not read again unless their files have changed since.
+        an earlier call read there are not read again unless their files have changed since; wells
+        with a field that could not be read are.
     features : {"pftas", "tas"}, optional
         Otsu's threshold and the foreground's standard deviation as margin, or Hamilton's fixed
         threshold and margin.
@@ -136,10 +139,10 @@ def extract(
     shape = (len(plate.fields), len(plate.channels), *tile_shape(plate.field_shape, factor))
     claim(out / "features" / "pass.json", _settings(plate, features, factor))
     TileStore.create(out / "tiles.zarr", shape)
-    rows = {field: row for row, field in enumerate(plate.fields)}
-    wells = {well: list(group) for well, group in groupby(plate.fields, key=lambda f: f.well)}
+    places = [_Place(field, row) for row, field in enumerate(plate.fields)]
+    wells = {well: list(group) for well, group in groupby(places, key=lambda p: p.field.well)}
     job = _Pass(plate, out, features, factor)
-    todo = [[(field, rows[field]) for field in wells[well]] for well in _unread(job, wells)]
+    todo = [wells[well] for well in _unread(job, wells)]
     costs = _compute(job, todo, scheduler, on_well)
     return _collect(job, list(wells), costs)
 
@@ -158,6 +161,14 @@ def _settings(plate: Plate, features: FeatureKind, factor: int) -> dict[str, Any
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """A field and the row of the tile store that is its own."""
+
+    field: Field
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Pass:
     """What a worker needs to do any well."""
 
@@ -169,13 +180,13 @@ class _Pass:
     def shard(self, well: str) -> Path:
         return self.out / "features" / f"{well}.parquet"
 
-    def well(self, fields: list[tuple[Field, int]]) -> tuple[str, dict[str, float]]:
+    def well(self, places: list[_Place]) -> tuple[str, dict[str, float]]:
         """Do one well: its tiles first, so that a shard says that all of it is there."""
         import pyarrow as pa
 
         tiles, cost = TileStore(self.out / "tiles.zarr"), WellCost()
-        records = [self._field(field, row, tiles, cost) for field, row in fields]
-        well = fields[0][0].well
+        records = [self._field(place.field, place.row, tiles, cost) for place in places]
+        well = places[0].field.well
         schema = shard_schema(self.plate.channels, self.features)
         write_table(self.shard(well), pa.Table.from_pylist(records, schema=schema))
         return well, asdict(cost)
@@ -214,26 +225,32 @@ class _Pass:
         return record
 
 
-def _unread(job: _Pass, wells: Mapping[str, list[Field]]) -> list[str]:
-    """Name the wells without a shard that was made from the pixels that are there now."""
+def _unread(job: _Pass, wells: Mapping[str, list[_Place]]) -> list[str]:
+    """Name the wells that are not kept as the plate now has them."""
     held = {well: stamps_of(job.shard(well)) for well in wells}
-    now = {well: [job.plate.stamp(field) for field in fields] for well, fields in wells.items()}
-    made = [well for well in wells if held[well] is not None]
-    changed = [well for well in made if held[well] != now[well]]
-    # A few wells were mended; most of them are another plate, whose results must not be lost.
-    if len(changed) > max(1, len(made) // 2):
+    now = {well: [job.plate.stamp(place.field) for place in wells[well]] for well in wells}
+    whole_wells = [well for well, stamps in held.items() if stamps and None not in stamps]
+    changed = [well for well in whole_wells if held[well] != now[well]]
+    # A few wells were written anew; most of them are another plate, whose results must not be
+    # lost. Wells that could not be read do not count: a copy may just have been finished.
+    if len(changed) > max(1, len(whole_wells) // 2):
         raise UsageError(
-            f"holds a pass over other pixels: {len(changed)} of {len(made)} wells differ from"
-            f" those of {job.plate.path}",
+            f"holds a pass over other pixels: {len(changed)} of {len(whole_wells)} wells differ"
+            f" from those of {job.plate.path}",
             where=str(job.out),
             remedy="name another folder with -o, or delete this one",
         )
-    return [well for well in wells if held[well] != now[well]]
+    tiles = TileStore(job.out / "tiles.zarr")
+    return [
+        well
+        for well, places in wells.items()
+        if held[well] != now[well] or not all(tiles.has(place.row) for place in places)
+    ]
 
 
 def _compute(
     job: _Pass,
-    todo: list[list[tuple[Field, int]]],
+    todo: list[list[_Place]],
     scheduler: Scheduler,
     on_well: Callable[[str, dict[str, float]], None] | None,
 ) -> dict[str, dict[str, float]]:
@@ -246,7 +263,7 @@ def _compute(
         if on_well is not None and isinstance(value, tuple):
             on_well(*value)
 
-    tasks = [delayed(job.well, pure=False)(fields) for fields in todo]
+    tasks = [delayed(job.well, pure=False)(places) for places in todo]
     with Callback(posttask=finished):
         results: Iterable[tuple[str, dict[str, float]]] = compute(*tasks, scheduler=scheduler)
     return dict(results)
@@ -254,7 +271,7 @@ def _compute(
 
 def _collect(job: _Pass, wells: list[str], costs: dict[str, dict[str, float]]) -> Extraction:
     """Join the shards into one table, and the failures into another."""
-    features, failed = join_shards(job.shard(well) for well in wells)
+    features, failed, stamp = join_shards(job.shard(well) for well in wells)
     failures = failure_table(job.plate.name, job.plate.missing, failed)
     with whole(job.out / "failures.csv") as part:
         failures.to_csv(part, index=False)
@@ -265,4 +282,5 @@ def _collect(job: _Pass, wells: list[str], costs: dict[str, dict[str, float]]) -
             remedy=f"{job.out / 'failures.csv'} says why for each",
         )
     write_table(job.out / "features.parquet", features)
-    return Extraction(features.to_pandas(), TileStore(job.out / "tiles.zarr"), failures, costs)
+    tiles = TileStore(job.out / "tiles.zarr")
+    return Extraction(features.to_pandas(), tiles, failures, costs, stamp)

@@ -14,7 +14,7 @@ that changes from run to run is in `timings.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -256,10 +256,12 @@ def _folds(job: _Job, extraction: Extraction, progress: Progress) -> Folds:
     """Deal the wells that have a field into folds, and write them down."""
     read = extraction.features[[PLATE, WELL]].drop_duplicates()
     wells = job.wells.merge(read, on=[PLATE, WELL], how="inner")
-    lost = sorted(set(job.wells[job.target].dropna()) - set(wells[job.target].dropna()))
+    classes = (set(table[job.target].dropna().map(str)) for table in (job.wells, wells))
+    lost = sorted(set.difference(*classes))
     for name in lost:
         progress.note(f"class {name} is left out: none of its wells could be read")
-    folds = _make_folds(wells, job.target, job.split, job.settings)
+    unscored = tuple(name for name in job.settings.unscored if name not in lost)
+    folds = _make_folds(wells, job.target, job.split, replace(job.settings, unscored=unscored))
     with whole(job.out / "folds.csv") as part:
         folds.wells[[PLATE, WELL, TARGET, GROUP, FOLD, ROLE]].to_csv(part, index=False)
     return folds
@@ -299,7 +301,11 @@ def _conclude(job: _Job, folds: Folds, shards: Sequence[Path], progress: Progres
     unlabelled = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
     lost = set(job.wells[WELL]) - set(folds.wells[WELL])
     comparison = compare(table).as_json() | {
-        "lost": job.wells[job.wells[WELL].isin(lost)][[WELL, job.target]].values.tolist(),
+        "lost": [
+            [well, None if pd.isna(name) else str(name)]
+            for well, name in zip(job.wells[WELL], job.wells[job.target], strict=True)
+            if well in lost
+        ],
         "split": job.split,
         "folds": folds.count,
         "inner_units": units,

@@ -2,7 +2,8 @@
 
 A shard has a row for each field of its well, also for one that could not be read: then the
 features are null and the failure says why. Each row carries the stamp of the pixels that it came
-from, so that a shard is good for as long as they are there unchanged, and no longer.
+from, so that a shard is good for as long as they are there unchanged, and no longer; a field that
+could not be read is tried again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import whole
+from .files import digest, whole
 from .plate import Missing
 from .vocabulary import METADATA, PLATE, SITE, WELL, FeatureKind, channel_word, feature_columns
 
@@ -80,19 +81,27 @@ def write_table(path: Path, table: pa.Table) -> None:
         )
 
 
-def stamps_of(shard: Path) -> list[str] | None:
-    """Return the stamps of the pixels that a shard was made from; None without a whole shard."""
+def stamps_of(shard: Path) -> list[str | None] | None:
+    """Return the stamps of the fields that a shard holds, None for one that was not read.
+
+    Returns
+    -------
+    list or None
+        None without a whole shard.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        held: list[str] = pq.ParquetFile(shard).read([STAMP])[STAMP].to_pylist()
+        table = pq.ParquetFile(shard).read([STAMP, FAILED]).to_pydict()
     except (OSError, pa.ArrowException):
         return None
-    return held
+    return [
+        None if failed else stamp for stamp, failed in zip(table[STAMP], table[FAILED], strict=True)
+    ]
 
 
-def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:
+def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame, str]:
     """Join shards in this order.
 
     Returns
@@ -101,6 +110,8 @@ def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:
         The fields that were read.
     failed : DataFrame
         The fields that were not: plate, well, site, channel and reason.
+    stamp : str
+        What changes when the pixels of a field that was read do.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -109,8 +120,9 @@ def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame]:
     table = pa.concat_tables(pq.ParquetFile(shard).read(use_threads=False) for shard in shards)
     read = pc.equal(table[FAILED], pa.scalar(""))
     failed = table.filter(pc.invert(read)).select([PLATE, WELL, SITE, FAILED_CHANNEL, FAILED])
-    features = table.filter(read).drop_columns([STAMP, FAILED, FAILED_CHANNEL]).combine_chunks()
-    return features, failed.to_pandas()
+    kept = table.filter(read)
+    features = kept.drop_columns([STAMP, FAILED, FAILED_CHANNEL]).combine_chunks()
+    return features, failed.to_pandas(), digest(kept[STAMP].to_pylist())
 
 
 def failure_table(plate: str, missing: Sequence[Missing], failed: pd.DataFrame) -> pd.DataFrame:

@@ -146,6 +146,10 @@ class TileStore:
         fields, channels, height, width = self._array.shape
         return fields, channels, height, width
 
+    def has(self, row: int) -> bool:
+        """Tell whether a field's tile was ever written."""
+        return (self.path / "c" / str(row) / "0" / "0" / "0").exists()
+
     def write(self, row: int, tile: NDArray[np.float32]) -> None:
         """Keep one field's tile."""
         self._array[row] = tile

@@ -105,7 +105,10 @@ class Trial:
     def shards(self) -> list[Path]:
         """Do what is not done yet; return the shards of all calls."""
         key = digest(
-            self.out / "features.parquet", self.out / "folds.csv", read_json(self.out / "run.json")
+            self.extraction.stamp,
+            self.out / "features.parquet",
+            self.out / "folds.csv",
+            read_json(self.out / "run.json"),
         )
         folder = self.out / "predictions"
         for stale in folder.glob("*.*"):

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Read when PyTorch starts: more threads than this only wait for each other on tiles this small.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
 if TYPE_CHECKING:
     from hts_classify.run import RunSettings
 

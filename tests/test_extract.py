@@ -126,13 +126,36 @@ def test_a_repaired_field_is_read_again(broken: Path, tiny_plate: Path, tmp_path
     assert list(result.costs) == [open_plate(broken).wells[0]]
 
 
-def test_a_broken_field_is_not_read_again_while_it_is_as_it_was(
-    broken: Path, tmp_path: Path
-) -> None:
+def test_only_the_well_of_a_broken_field_is_tried_again(broken: Path, tmp_path: Path) -> None:
     first = extract(open_plate(broken), tmp_path / "out")
     again = extract(open_plate(broken), tmp_path / "out")
-    assert again.costs == {}
+    assert list(again.costs) == [open_plate(broken).wells[0]]
     pd.testing.assert_frame_equal(again.failures, first.failures)
+
+
+def test_a_plate_whose_copy_is_finished_late_is_the_same_plate(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, half)
+    plate = open_plate(half)
+    for well in plate.wells[:8]:
+        (half / well[0] / str(int(well[1:])) / "0/0/c/0/0/0").unlink()
+    assert len(extract(plate, tmp_path / "out").failures) == 8
+    shutil.copytree(tiny_plate, half, dirs_exist_ok=True)
+    whole = extract(open_plate(half), tmp_path / "out")
+    assert whole.failures.empty
+    assert set(whole.costs) == set(plate.wells[:8])
+
+
+def test_a_lost_tile_is_made_again(tiny_plate: Path, tmp_path: Path) -> None:
+    plate = open_plate(tiny_plate)
+    extract(plate, tmp_path)
+    lost = tmp_path / "tiles.zarr/c/3/0/0/0"
+    before = lost.read_bytes()
+    lost.unlink()
+    assert list(extract(plate, tmp_path).costs) == [plate.fields[3].well]
+    assert lost.read_bytes() == before
 
 
 def test_a_plate_that_was_copied_or_moved_is_the_same(tiny_plate: Path, tmp_path: Path) -> None:

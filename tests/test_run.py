@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 
 from hts_classify import RunSettings, open_plate, pftas, predict, run
 from hts_classify.errors import HTSError, UsageError
@@ -259,6 +260,46 @@ def test_a_mended_plate_gives_what_it_would_have_given_whole(
     assert promised(out) != promised(tiny_run)
     shutil.copytree(tiny_plate, plate, dirs_exist_ok=True)
     assert promised(run(plate, quick)) == promised(tiny_run)
+
+
+def test_a_field_that_was_mirrored_is_learnt_anew(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    """TAS does not see a mirrored field, the CNN does."""
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    shutil.copy(tiny_plate.with_name("tiny.platemap.csv"), tmp_path)
+    out = run(plate, quick)
+    features = (out / "features.parquet").read_bytes()
+    before = {path.name for path in (out / "predictions").iterdir()}
+    (array,) = sorted(plate.glob("*/*/0/0"))[:1]
+    opened = zarr.open_array(array, mode="r+")
+    opened[:] = opened[:][..., ::-1]
+    run(plate, quick)
+    assert (out / "features.parquet").read_bytes() == features
+    assert not before & {path.name for path in (out / "predictions").iterdir()}
+
+
+def test_a_well_and_a_class_that_are_lost_are_named(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    fine = platemap.loc[platemap["phenotype"] == "fine", "well"]
+    idle = platemap.loc[platemap["phenotype"] == "coarse", "well"].iloc[0]
+    platemap.loc[platemap["well"] == idle, "phenotype"] = None
+    platemap.to_csv(tmp_path / "tiny.platemap.csv", index=False)
+    for well in [*fine, idle]:
+        shutil.rmtree(plate / well[0] / str(int(well[1:])) / "0/0/c")
+        shutil.rmtree(plate / well[0] / str(int(well[1:])) / "1/0/c")
+    out = run(plate, replace(quick, unscored=("fine",)))
+    comparison = json.loads((out / "comparison.json").read_text())
+    assert [idle, None] in comparison["lost"]
+    page = (out / "report.html").read_text()
+    assert f"No field is left of {len(fine) + 1} wells" in page
+    assert "Class fine is not among the results" in page
+    assert "nan" not in page
 
 
 def test_another_plate_of_the_same_name_and_layout_is_refused(

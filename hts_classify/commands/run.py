@@ -90,7 +90,7 @@ def channel_names(text: str) -> tuple[str, ...]:
     >>> channel_names("DNA, GFP")
     ('DNA', 'GFP')
     """
-    return tuple(name.strip() for name in text.split(","))
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def run(options: argparse.Namespace) -> int:

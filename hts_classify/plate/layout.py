@@ -124,8 +124,8 @@ class Plate(Protocol):
     def stamp(self, field: Field) -> str:
         """Return what changes when a field's pixels are replaced, without decoding them.
 
-        Sizes and ends of chunks as they are stored: enough to see that another plate has come to
-        the same place, or that a lost chunk is back.
+        Chunks of up to 256 KiB as they are stored, sixteen blocks of larger ones: enough to see
+        that another plate has come to the same place, or that a field was written anew.
         """
         ...
 

@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from ..errors import FieldError, HTSWarning, PlateError
 from .layout import Field, Missing
 from .ome import VERSIONS, Well, read_head, read_images, read_multiscale
-from .stored import Broken, Gap, Image, StoredPlate, make_plate
+from .stored import Broken, Gap, Image, StoredPlate, make_plate, sample
 from .zarr_chunks import absent_inner, read_grid
 
 __all__ = ["ZarrStore", "is_zarr_group", "open_ome_zarr", "store_stem"]
 
 _READERS: Final = 8  # threads that read metadata: little on a local disk, much on a network one
-_END: Final = 64  # bytes of a chunk's beginning and end that stand for it
 _SUFFIXES: Final = (".zarr", ".ome", ".h5", ".hdf5")
 
 
@@ -70,11 +69,11 @@ class ZarrStore:
         return found
 
     def stamp(self, image: Image) -> str:
-        """Hash the array's metadata, and the size and both ends of each of its files."""
+        """Hash the array's metadata and a sample of each of its files."""
         metadata = self._array(image.path)
         content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
         for key, _ in read_grid(metadata).files():
-            content.update(_ends(Path(self.root, image.path, key)))
+            content.update(_sample(Path(self.root, image.path, key)))
         return content.hexdigest()[:16]
 
     def pixels(self, image: Image, index: tuple[Any, ...]) -> NDArray[Any]:
@@ -174,14 +173,11 @@ def _open_well(store: ZarrStore, well: Well) -> dict[Field, Image | Broken] | Mi
     return found
 
 
-def _ends(path: Path) -> bytes:
-    """Return a file's size, first and last bytes; an empty string where there is none."""
+def _sample(path: Path) -> bytes:
+    """Return what stands for a file in a stamp; nothing where there is none."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            first = file.read(_END)
-            file.seek(max(0, size - _END))
-            return size.to_bytes(8, "little") + first + file.read(_END)
+            return sample(file, 0, os.fstat(file.fileno()).st_size)
     except OSError:
         return b""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,23 @@ from .channels import check_names, name_channels
 from .layout import Field, Missing, PlateInfo
 from .ome import Head
 
-__all__ = ["Broken", "Gap", "Image", "Store", "StoredPlate", "make_plate"]
+__all__ = ["Broken", "Gap", "Image", "Store", "StoredPlate", "make_plate", "sample"]
+
+_WHOLE: Final = 256 * 1024  # bytes up to which a chunk is looked at as a whole
+_BLOCK, _BLOCKS = 4096, 16  # of a larger one: so many bytes at so many places
+
+
+def sample(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Return what stands for a chunk in a stamp: its size and its bytes, or blocks of them."""
+    apart = (size - _BLOCK) // (_BLOCKS - 1)
+    starts = [0] if size <= _WHOLE else [k * apart for k in range(_BLOCKS)]
+    length = size if size <= _WHOLE else _BLOCK
+    content = size.to_bytes(8, "little")
+    for start in starts:
+        file.seek(offset + start)
+        content += file.read(length)
+    return content
+
 
 _DTYPES: Final = ("uint8", "uint16")
 
@@ -95,7 +111,7 @@ class Store(Protocol):
         ...
 
     def stamp(self, image: Image) -> str:
-        """Return what changes when the array's bytes do (`Plate.stamp`)."""
+        """Hash the array's metadata and a `sample` of each of its chunks (`Plate.stamp`)."""
         ...
 
     def pixels(self, image: Image, index: tuple[Any, ...]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from stores import noise
 
 from hts_classify.errors import FieldError, PlateError
 from hts_classify.plate import open_plate
+from hts_classify.plate.stored import sample
 
 
 def write(path: Path) -> Path:
@@ -167,3 +169,32 @@ def test_a_damaged_index_of_chunks_fails_alone(path: Path) -> None:
         plate.read(plate.fields[0])
     assert plate.stamp(plate.fields[0])
     assert "A01" in [m.well for m in plate.info().missing]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_stamp_follows_its_own_fields_bytes(path: Path, tmp_path: Path, chunked: bool) -> None:
+    if not chunked:
+        with h5py.File(path, "r+") as file:
+            del file["B/2/1"]
+            file["B/2"].create_dataset("1", data=noise(2, 16, 20, seed=11))
+    plate = open_plate(path)
+    before = [plate.stamp(field) for field in plate.fields]
+    assert len(set(before)) == 3
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(path.read_bytes())
+    assert [open_plate(copy).stamp(field) for field in plate.fields] == before
+    with h5py.File(path, "r+") as file:
+        file["B/2/1"][1, 8, 10] += 1
+    after = [plate.stamp(field) for field in plate.fields]
+    assert after[:2] == before[:2]
+    assert after[2] != before[2]
+
+
+def test_a_large_chunk_is_sampled_throughout() -> None:
+    content = np.zeros(1 << 20, np.uint8)
+    seen = sample(io.BytesIO(content), 0, len(content))
+    assert len(seen) < 1 << 17
+    for place in (0, 1 << 19, (1 << 20) - 1):
+        changed = content.copy()
+        changed[max(0, place - 40_000) : place + 40_000] = 1
+        assert sample(io.BytesIO(changed), 0, len(content)) != seen
