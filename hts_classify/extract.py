@@ -228,9 +228,13 @@ class _Pass:
 def _unread(job: _Pass, wells: Mapping[str, list[_Place]]) -> list[str]:
     """Name the wells that are not kept as the plate now has them."""
     held = {well: stamps_of(job.shard(well)) for well in wells}
-    now = {well: [job.plate.stamp(place.field) for place in wells[well]] for well in wells}
     whole_wells = [well for well, stamps in held.items() if stamps and None not in stamps]
-    changed = [well for well in whole_wells if held[well] != now[well]]
+    # Only these are looked at: stamping reads chunks, and the others are read in any case.
+    changed = [
+        well
+        for well in whole_wells
+        if held[well] != [job.plate.stamp(place.field) for place in wells[well]]
+    ]
     # A few wells were written anew; most of them are another plate, whose results must not be
     # lost. Wells that could not be read do not count: a copy may just have been finished.
     if len(changed) > max(1, len(whole_wells) // 2):
@@ -241,11 +245,12 @@ def _unread(job: _Pass, wells: Mapping[str, list[_Place]]) -> list[str]:
             remedy="name another folder with -o, or delete this one",
         )
     tiles = TileStore(job.out / "tiles.zarr")
-    return [
+    kept = {
         well
-        for well, places in wells.items()
-        if held[well] != now[well] or not all(tiles.has(place.row) for place in places)
-    ]
+        for well in set(whole_wells) - set(changed)
+        if all(tiles.has(place.row) for place in wells[well])
+    }
+    return [well for well in wells if well not in kept]
 
 
 def _compute(

@@ -174,6 +174,7 @@ class _Job:
     wells: pd.DataFrame
     target: str
     split: str
+    factor: int
     timings: Timings
     notes: tuple[str, ...]
 
@@ -182,7 +183,8 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     """Look at everything that can be wrong before the first pixel is read."""
     plate = open_plate(path, channels=settings.channels or None)
     plate = select_channels(plate, settings.use or plate.channels)
-    tile_shape(plate.field_shape, tile_factor(plate.field_shape, settings.tile_size))
+    factor = tile_factor(plate.field_shape, settings.tile_size)
+    tile_shape(plate.field_shape, factor)
     platemap = settings.platemap or find_platemap(path)
     if platemap is None:
         raise UsageError(
@@ -216,7 +218,7 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
         f" channels {', '.join(plate.channels)}",
         f"{folds.count} folds by {split}{chosen}; the CNN runs on {machine}",
     )
-    return _Job(settings, plate, out, wells, target, split, timings, notes)
+    return _Job(settings, plate, out, wells, target, split, factor, timings, notes)
 
 
 def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:
@@ -232,7 +234,6 @@ def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSetti
 
 def _pass(job: _Job, progress: Progress) -> Extraction:
     """Read the plate, once."""
-    factor = tile_factor(job.plate.field_shape, job.settings.tile_size)
     with progress.stage("reading, features and tiles", len(job.plate.wells)) as advance:
         last = perf_counter()
 
@@ -246,7 +247,7 @@ def _pass(job: _Job, progress: Progress) -> Extraction:
             advance(1)
 
         result = extract(
-            job.plate, job.out, features=job.settings.features, factor=factor, on_well=on_well
+            job.plate, job.out, features=job.settings.features, factor=job.factor, on_well=on_well
         )
     job.timings.save()
     return result
@@ -269,14 +270,13 @@ def _folds(job: _Job, extraction: Extraction, progress: Progress) -> Folds:
 
 def _card(job: _Job) -> dict[str, Any]:
     """Say what models trained here must be given, to be used on another plate."""
-    factor = tile_factor(job.plate.field_shape, job.settings.tile_size)
     return {
         "plate": job.plate.name,
         "target": job.target.removeprefix(METADATA),
         "channels": list(job.plate.channels),
         "dtype": job.plate.dtype,
         "features": job.settings.features,
-        "tile_factor": factor,
+        "tile_factor": job.factor,
     }
 
 

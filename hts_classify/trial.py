@@ -58,8 +58,7 @@ def inputs_of(path: str, extraction: Extraction, rows: NDArray[Any]) -> Inputs:
     table = extraction.features
     if path == "cnn":
         return extraction.tiles.view(table[TILE_ROW].to_numpy()[rows])
-    features: NDArray[np.float64] = feature_matrix(table)[rows]
-    return features
+    return feature_matrix(table.iloc[rows])
 
 
 def called(
