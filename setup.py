@@ -4,8 +4,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ["_tas.pyx", "tas_dispatch.c", "tas_histogram.c", "tas_scalar.c", "tas_u64.c"]
-HEADERS = ["tas.h", "tas_bitslice.h"]
+KERNELS = ["scalar", "u64", "avx2", "avx512", "neon"]
+PARTS = ["dispatch", "rows", "objects", "thresholds", *KERNELS]
+SOURCES = ["_tas.pyx", *(f"tas_{name}.c" for name in PARTS)]
+HEADERS = ["tas.h", "tas_adders.h", "tas_bitslice.h", "tas_target.h", "tas_wide.h"]
 
 # Fused multiply-adds would change what Otsu's method finds on ties.
 FLAGS = {"msvc": ["/O2", "/fp:precise", "/std:c11"]}

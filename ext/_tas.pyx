@@ -1,106 +1,558 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True
 """The compiled core: buffers are checked here, the C below it trusts them.
 
-Nothing here knows NumPy; any buffer of unsigned bytes or shorts will do, read-only ones too.
+Nothing here knows NumPy; any buffer of unsigned bytes or shorts, floats or doubles will do,
+read-only ones too. Regions are fully looked at before the GIL is released.
 """
 
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, rint
 from libc.stddef cimport ptrdiff_t, size_t
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, getenv, malloc
+from libc.string cimport memset
 
 cdef extern from "tas.h" nogil:
+    enum:
+        TAS_VALUES_2D
+        TAS_VALUES_3D
+        TAS_EXACT_POWERS
+        TAS_EXACT_SPLIT
+
+    ctypedef enum tas_pixel_type:
+        TAS_U8
+        TAS_U16
+        TAS_F32
+        TAS_F64
+
+    ctypedef struct tas_image:
+        const char *pixels
+        tas_pixel_type type
+        int is_volume
+        size_t size[3]
+        ptrdiff_t stride[3]
+
+    ctypedef struct tas_run:
+        pass
+
+    ctypedef struct tas_region:
+        uint32_t label
+        uint64_t pixels
+        size_t low[3]
+        size_t high[3]
+        const tas_run *runs
+
     ctypedef enum tas_outside:
         TAS_OUTSIDE_OFF
         TAS_OUTSIDE_REFLECTS
 
-    ctypedef struct tas_interval:
-        uint16_t low
-        uint16_t high
-
-    ctypedef struct tas_image:
-        const char *pixels
-        size_t pixel_bytes
-        size_t rows
-        size_t columns
-        ptrdiff_t row_stride
-        ptrdiff_t column_stride
+    ctypedef struct tas_cuts:
+        double lower, mean, upper
 
     ctypedef struct tas_counts:
-        uint64_t n[3][2][9]
+        uint64_t n[3][2][27]
 
-    ctypedef int tas_kernel(const tas_image *, const tas_interval *, tas_outside, tas_counts *)
+    ctypedef struct tas_sums:
+        uint64_t pixels, total
 
-    const char *tas_kernel_name(size_t index)
-    tas_kernel *tas_find_kernel(const char *name)
-    void tas_histogram(const tas_image *, uint64_t *histogram)
-    size_t tas_otsu_mahotas(const uint64_t *histogram, size_t levels)
+    ctypedef struct tas_kernel:
+        const char *name
 
-ctypedef fused pixel:
-    uint8_t
-    uint16_t
+    const tas_kernel *tas_kernel_at(size_t index)
+    const tas_kernel *tas_find_kernel(const char *name)
+    int tas_count(const tas_kernel *, const tas_image *, const tas_region *, const tas_cuts *,
+                  tas_outside, tas_counts *)
+
+    ctypedef struct tas_labels:
+        const char *labels
+        size_t bytes
+        int is_signed, is_mask
+        size_t size[3]
+        ptrdiff_t stride[3]
+
+    ctypedef struct tas_objects:
+        size_t count
+        tas_region *regions
+
+    ctypedef enum tas_status:
+        TAS_DONE
+        TAS_NO_MEMORY
+        TAS_NEGATIVE_LABEL
+        TAS_LARGE_LABEL
+
+    tas_status tas_find_objects(const tas_kernel *, const tas_labels *, tas_objects *)
+    void tas_free_objects(tas_objects *)
+
+    ctypedef struct tas_histogram:
+        size_t used
+        uint32_t *level
+        uint64_t *count
+
+    int tas_open_histogram(tas_histogram *)
+    void tas_close_histogram(tas_histogram *)
+    void tas_take_histogram(const tas_image *, const tas_region *, void *copy, tas_histogram *)
+    uint32_t tas_otsu(const tas_histogram *)
+    uint32_t tas_otsu_mahotas(const tas_histogram *)
+    tas_sums tas_above(const tas_histogram *, double threshold, double *deviation)
+    tas_sums tas_region_above(const tas_kernel *, const tas_image *, const tas_region *,
+                              double threshold, void *copy)
+
+    ctypedef struct tas_exact_sum:
+        uint64_t pixels
+        int64_t low[2046]
+        int64_t high[2046]
+
+    void tas_region_exactly(const tas_image *, const tas_region *, double threshold,
+                            tas_exact_sum *, void *copy)
 
 
-cdef tas_image _image(const pixel[:, :] pixels):
-    cdef tas_image image
-    if pixels.shape[0] == 0 or pixels.shape[1] == 0:
-        raise ValueError(f"no pixels: {pixels.shape[0]} x {pixels.shape[1]}")
-    image.pixels = <const char *> &pixels[0, 0]
-    image.pixel_bytes = sizeof(pixel)
-    image.rows, image.columns = pixels.shape[0], pixels.shape[1]
-    image.row_stride, image.column_stride = pixels.strides[0], pixels.strides[1]
-    return image
+# ---- kernels -------------------------------------------------------------------------------
 
 
 def kernels():
     """Name the kernels that run here, from the slowest to the fastest."""
     names = []
-    while tas_kernel_name(len(names)) != NULL:
-        names.append(tas_kernel_name(len(names)).decode())
+    while tas_kernel_at(len(names)) != NULL:
+        names.append(tas_kernel_at(len(names)).name.decode())
     return tuple(names)
 
 
-def histogram(const pixel[:, :] image, uint64_t[::1] out):
-    """Add every pixel to `out[value]`; `out` has 256 entries for bytes, 65536 for shorts."""
-    cdef tas_image c_image = _image[pixel](image)
-    cdef size_t levels = 1 << 8 * sizeof(pixel)
-    if <size_t> out.shape[0] != levels:
-        raise ValueError(f"a histogram of {out.shape[0]} levels, not {levels}")
+cdef const tas_kernel *_kernel(str name) except NULL:
+    """Find a kernel: the one named, else the environment's, else the fastest."""
+    cdef const char *wanted = NULL
+    cdef const tas_kernel *found = NULL
+    cdef size_t index = 0
+    encoded = None
+    if name is not None:
+        encoded = name.encode()
+        wanted = encoded
+    else:
+        wanted = getenv("HTS_CLASSIFY_KERNEL")
+    if wanted != NULL and wanted[0] != 0:
+        found = tas_find_kernel(wanted)
+        if found == NULL:
+            raise LookupError(wanted.decode(errors="replace"))
+        return found
+    while tas_kernel_at(index + 1) != NULL:
+        index += 1
+    return tas_kernel_at(index)
+
+
+# ---- buffers -------------------------------------------------------------------------------
+
+
+cdef int _open_image(object array, bint is_volume, Py_buffer *view, tas_image *image) except -1:
+    """Fill in `image`; the caller releases `view`."""
+    cdef int axis, spare
+    PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    spare = 3 - view.ndim
+    image.is_volume = is_volume
+    if spare != (0 if is_volume else 1):
+        PyBuffer_Release(view)
+        raise ValueError(f"{view.ndim} axes")
+    kind = view.format[0] if view.format != NULL else c"B"
+    if view.format != NULL and view.format[1] != 0:
+        kind = 0
+    if kind == c"B":
+        image.type = TAS_U8
+    elif kind == c"H":
+        image.type = TAS_U16
+    elif kind == c"f":
+        image.type = TAS_F32
+    elif kind == c"d":
+        image.type = TAS_F64
+    else:
+        PyBuffer_Release(view)
+        raise ValueError("pixels of no type that is read here")
+    image.pixels = <const char *> view.buf
+    image.size[0], image.stride[0] = 1, 0
+    for axis in range(view.ndim):
+        image.size[spare + axis] = view.shape[axis]
+        image.stride[spare + axis] = view.strides[axis]
+        if view.shape[axis] == 0:
+            PyBuffer_Release(view)
+            raise ValueError("no pixels")
+    return 0
+
+
+cdef double *_open_doubles(object array, Py_buffer *view, size_t count) except NULL:
+    """Open an array that doubles are written to; the caller releases `view`."""
+    PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
+    cdef size_t items = 1
+    cdef ptrdiff_t expected = sizeof(double)
+    cdef bint is_right = view.format != NULL and view.format[0] == c"d" and view.format[1] == 0
+    cdef int axis
+    for axis in reversed(range(view.ndim)):
+        is_right = is_right and (view.shape[axis] == 1 or view.strides[axis] == expected)
+        expected *= view.shape[axis]
+        items *= view.shape[axis]
+    if not is_right or items != count:
+        PyBuffer_Release(view)
+        raise ValueError(f"not {count} doubles side by side")
+    return <double *> view.buf
+
+
+# ---- objects -------------------------------------------------------------------------------
+
+
+cdef class Objects:
+    """The regions of a label image, by ascending label, or the one region of a mask."""
+
+    cdef tas_objects found
+    cdef size_t size[3]
+
+    def __dealloc__(self):
+        tas_free_objects(&self.found)
+
+    def __len__(self):
+        return self.found.count
+
+    def labels(self):
+        """List the labels."""
+        return [self.found.regions[i].label for i in range(self.found.count)]
+
+    def pixels(self):
+        """List how many pixels each object has."""
+        return [self.found.regions[i].pixels for i in range(self.found.count)]
+
+
+def find_objects(labels, *, bint mask=False, str kernel=None):
+    """Find every object of a label image of integers, in one pass; 0 is background.
+
+    With `mask`, all that is not zero is one object. Raises ValueError("negative") and
+    ValueError("large") for labels that are, OverflowError for more than 2^32 - 1 pixels along an
+    axis.
+    """
+    cdef Objects objects = Objects()
+    cdef const tas_kernel *run = _kernel(kernel)
+    cdef Py_buffer view
+    cdef tas_labels c_labels
+    cdef tas_status status
+    cdef int axis, spare
+    PyObject_GetBuffer(labels, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    try:
+        spare = 3 - view.ndim
+        if spare not in (0, 1):
+            raise ValueError(f"{view.ndim} axes")
+        if view.format == NULL or view.format[1] != 0 or view.format[0] not in b"?bBhHiIlLqQ":
+            raise ValueError("labels of no type that is read here")
+        c_labels.labels = <const char *> view.buf
+        c_labels.bytes = view.itemsize
+        c_labels.is_signed = view.format[0] in b"bhilq"
+        c_labels.is_mask = mask
+        c_labels.size[0], c_labels.stride[0] = 1, 0
+        for axis in range(view.ndim):
+            if not 0 < view.shape[axis] <= UINT32_MAX:
+                raise OverflowError(f"{view.shape[axis]} pixels along an axis")
+            c_labels.size[spare + axis] = view.shape[axis]
+            c_labels.stride[spare + axis] = view.strides[axis]
+        with nogil:
+            status = tas_find_objects(run, &c_labels, &objects.found)
+    finally:
+        PyBuffer_Release(&view)
+    if status == TAS_NO_MEMORY:
+        raise MemoryError("no memory for the runs of a label image")
+    if status != TAS_DONE:
+        raise ValueError("negative" if status == TAS_NEGATIVE_LABEL else "large")
+    for axis in range(3):
+        objects.size[axis] = c_labels.size[axis]
+    return objects
+
+
+# ---- thresholds ----------------------------------------------------------------------------
+
+
+ctypedef struct rule:
+    double threshold  # NaN: Otsu's
+    double margin     # NaN: the standard deviation
+    double mu         # NaN: the mean
+    bint as_mahotas
+
+
+ctypedef struct level:
+    double threshold
+    double margin
+    double mu
+    double above      # the pixels > threshold
+    bint is_certain   # that mahotas's margin, rounded otherwise, would cut between the same pixels
+
+
+cdef level _level_of_integers(
+    const tas_kernel *kernel, const tas_image *image, const tas_region *region, const rule *r,
+    void *copy, tas_histogram *histogram,
+) noexcept nogil:
+    cdef level at
+    cdef tas_sums sums
+    cdef double margin = NAN
+    at.threshold = r.threshold
+    if isnan(r.threshold) or isnan(r.margin):
+        tas_take_histogram(image, region, copy, histogram)
+        if isnan(r.threshold):
+            at.threshold = tas_otsu_mahotas(histogram) if r.as_mahotas else tas_otsu(histogram)
+        sums = tas_above(histogram, at.threshold, &margin)
+    else:
+        sums = tas_region_above(kernel, image, region, at.threshold, copy)
+    at.above = <double> sums.pixels
+    at.margin = margin if isnan(r.margin) else r.margin
+    if r.as_mahotas:
+        # The 1e-8 keeps mahotas from dividing by zero. On a constant image it also puts the mean
+        # below every pixel, so that all of them are in the interval Mean.
+        at.mu = <double> sums.total / (<double> sums.pixels + 1e-8)
+    else:
+        at.mu = <double> sums.total / <double> sums.pixels if sums.pixels else 0.0
+    at.is_certain = not (r.as_mahotas and isnan(r.margin) and sums.pixels) or (
+        _is_off_the_pixels(at.mu - at.margin) and _is_off_the_pixels(at.mu + at.margin)
+    )
+    return at
+
+
+cdef bint _is_off_the_pixels(double bound) noexcept nogil:
+    """Say whether a bound stays between the same two integers when its last digits change."""
+    return fabs(bound - rint(bound)) > 1e-6
+
+
+cdef level _level_of_floats(
+    const tas_image *image, const tas_region *region, const rule *r, void *copy,
+    tas_exact_sum *exact,
+):
+    """Sum up exactly, in Python's integers, so that the mean does not depend on any order."""
+    cdef level at
+    cdef int power
+    at.threshold, at.margin, at.is_certain = r.threshold, r.margin, True
     with nogil:
-        tas_histogram(&c_image, &out[0])
+        tas_region_exactly(image, region, r.threshold, exact, copy)
+    total = 0
+    for power in range(TAS_EXACT_POWERS):
+        if exact.low[power] or exact.high[power]:
+            low, high = exact.low[power], exact.high[power]  # Python's, which do not overflow
+            total += low + (high << TAS_EXACT_SPLIT) << power
+    at.above = <double> exact.pixels
+    pixels = exact.pixels
+    at.mu = total / (pixels << 1074) if pixels else 0.0
+    return at
 
 
-def otsu_mahotas(const uint64_t[::1] histogram):
-    """Return Otsu's threshold as mahotas 1.4.19 finds it, rounding included."""
-    if histogram.shape[0] == 0:
-        raise ValueError("a histogram of no levels")
-    return tas_otsu_mahotas(&histogram[0], histogram.shape[0])
+# ---- the whole of it -----------------------------------------------------------------------
+
+
+cdef int _count(
+    const tas_kernel *kernel, const tas_image *image, const tas_region *region, const level *at,
+    bint reflect, tas_counts *counts,
+) noexcept nogil:
+    cdef tas_cuts cuts
+    cuts.lower = nextafter(at.mu - at.margin, INFINITY)
+    cuts.mean = nextafter(at.mu, INFINITY)
+    cuts.upper = at.mu + at.margin
+    return tas_count(
+        kernel, image, region, &cuts, TAS_OUTSIDE_REFLECTS if reflect else TAS_OUTSIDE_OFF, counts
+    )
+
+
+cdef void _proportions(
+    const tas_counts *counts, int values, bint as_mahotas, double *out
+) noexcept nogil:
+    """Divide each half by its pixels. Mahotas's order is the off halves of the three intervals,
+    then those of the negated images: the on pixels by their *off* neighbours, so backwards."""
+    cdef int interval, centre, value, at
+    cdef uint64_t total
+    for interval in range(3):
+        for centre in range(2):
+            total = 0
+            for value in range(values):
+                total += counts.n[interval][centre][value]
+            at = 2 * interval + centre if not as_mahotas else 3 * (1 - centre) + interval
+            for value in range(values):
+                out[at * values + (values - 1 - value if as_mahotas and centre == 0 else value)] = (
+                    <double> counts.n[interval][centre][value] / <double> total if total else 0.0
+                )
+
+
+cdef int _whole(const tas_image *image, tas_region *region) except -1:
+    cdef int axis
+    region.runs = NULL
+    region.pixels = 1
+    for axis in range(3):
+        region.low[axis], region.high[axis] = 0, image.size[axis]
+        region.pixels *= image.size[axis]
+    return 0
+
+
+def measure(
+    image,
+    Objects objects,
+    out,
+    levels,
+    double threshold=NAN,
+    double margin=NAN,
+    double mu=NAN,
+    bint is_volume=False,
+    bint as_mahotas=False,
+    bint reflect=False,
+    str kernel=None,
+    exact_margin=None,
+):
+    """Compute the statistics of an image, or of each of its objects.
+
+    Without `objects`, `out` (54 or 162 doubles, or None) is written for the whole image and
+    `levels` (4 doubles, or None) says threshold, margin, mu and the pixels above the threshold;
+    with them, both hold that for each. A rule that is NaN is found from the pixels; mu may be
+    given where the other two are. `exact_margin(threshold)` is asked for mahotas's margin
+    where its rounding decides. Raises LookupError where there is no such kernel.
+    """
+    cdef Py_buffer image_view, out_view, levels_view
+    cdef tas_image c_image
+    cdef tas_region whole
+    cdef const tas_region *region
+    cdef const tas_kernel *run = _kernel(kernel)
+    cdef rule r = rule(threshold, margin, mu, as_mahotas)
+    cdef level at
+    cdef tas_histogram histogram
+    cdef tas_exact_sum *exact = NULL
+    cdef tas_counts counts
+    cdef double *values_out = NULL
+    cdef double *levels_out = NULL
+    cdef void *copy = NULL
+    cdef size_t i, count = 1 if objects is None else objects.found.count
+    cdef int values, status = 0
+    cdef bint is_float, has_histogram = False
+
+    _open_image(image, is_volume, &image_view, &c_image)
+    values = TAS_VALUES_3D if is_volume else TAS_VALUES_2D
+    memset(&out_view, 0, sizeof(Py_buffer))  # so that it may be released unopened
+    memset(&levels_view, 0, sizeof(Py_buffer))
+    try:
+        if objects is not None:
+            for i in range(3):
+                if objects.size[i] != c_image.size[i]:
+                    raise ValueError("objects of an image of another size")
+        is_float = c_image.type == TAS_F32 or c_image.type == TAS_F64
+        if is_float and (isnan(threshold) or isnan(margin)):
+            raise ValueError("floats without a threshold and a margin")
+        if out is not None:
+            values_out = _open_doubles(out, &out_view, count * 6 * values)
+        if levels is not None:
+            levels_out = _open_doubles(levels, &levels_view, count * 4)
+        _whole(&c_image, &whole)
+        copy = malloc(c_image.size[2] * image_view.itemsize)
+        if copy == NULL:
+            raise MemoryError("no memory for a row of pixels")
+        if is_float and isnan(mu):
+            exact = <tas_exact_sum *> malloc(sizeof(tas_exact_sum))
+            if exact == NULL:
+                raise MemoryError("no memory for a sum")
+        elif isnan(threshold) or isnan(margin):
+            if tas_open_histogram(&histogram) != 0:
+                raise MemoryError("no memory for a histogram")
+            has_histogram = True
+        with nogil:
+            for i in range(count):
+                region = &whole if objects is None else &objects.found.regions[i]
+                if not isnan(mu):
+                    at.threshold, at.margin, at.mu, at.above = threshold, margin, mu, NAN
+                    at.is_certain = True
+                elif is_float:
+                    with gil:
+                        at = _level_of_floats(&c_image, region, &r, copy, exact)
+                else:
+                    at = _level_of_integers(run, &c_image, region, &r, copy, &histogram)
+                if not at.is_certain:
+                    with gil:
+                        at.margin = exact_margin(at.threshold)
+                if levels_out != NULL:
+                    levels_out[4 * i], levels_out[4 * i + 1] = at.threshold, at.margin
+                    levels_out[4 * i + 2], levels_out[4 * i + 3] = at.mu, at.above
+                if values_out != NULL:
+                    status = _count(run, &c_image, region, &at, reflect, &counts)
+                    if status != 0:
+                        break
+                    _proportions(&counts, values, as_mahotas, values_out + 6 * values * i)
+        if status != 0:
+            raise MemoryError("no memory for the bits of a chunk of rows")
+    finally:
+        free(copy)
+        free(exact)
+        if has_histogram:
+            tas_close_histogram(&histogram)
+        PyBuffer_Release(&image_view)
+        PyBuffer_Release(&out_view)
+        PyBuffer_Release(&levels_view)
+
+
+# ---- parts of it, for tests and benchmarks -------------------------------------------------
 
 
 def count(
-    const pixel[:, :] image,
-    const uint16_t[:, ::1] intervals,
-    uint64_t[:, :, ::1] out,
+    image,
+    Objects objects,
+    uint64_t[:, :, :, ::1] out,
     *,
-    bint reflect,
-    str kernel not None,
+    double mu,
+    double margin,
+    bint is_volume=False,
+    bint reflect=False,
+    str kernel=None,
 ):
-    """Write how many on and off pixels of each interval have 0 to 8 on neighbours.
+    """Write how many on and off pixels of each interval have 0, 1, … on neighbours.
 
-    `intervals` holds three rows of lowest and highest pixel, both included; `out` has the shape
-    (3 intervals, on and off, 9). The GIL is released.
+    `out` has the shape (objects or 1, 3 intervals, on and off, 9 or 27).
     """
-    cdef tas_image c_image = _image[pixel](image)
-    cdef tas_kernel *run = tas_find_kernel(kernel.encode())
-    cdef tas_outside outside = TAS_OUTSIDE_REFLECTS if reflect else TAS_OUTSIDE_OFF
-    cdef int status
-    if run == NULL:
-        raise LookupError(f"no kernel {kernel!r} here")
-    if intervals.shape[0] != 3 or intervals.shape[1] != 2:
-        raise ValueError("intervals must have the shape (3, 2)")
-    if out.shape[0] != 3 or out.shape[1] != 2 or out.shape[2] != 9:
-        raise ValueError("out must have the shape (3, 2, 9)")
+    cdef Py_buffer view
+    cdef tas_image c_image
+    cdef tas_region whole
+    cdef const tas_region *region
+    cdef const tas_kernel *run = _kernel(kernel)
+    cdef level at
+    cdef tas_counts counts
+    cdef size_t i, n = 1 if objects is None else objects.found.count
+    cdef int k, c, v, status = 0, values = TAS_VALUES_3D if is_volume else TAS_VALUES_2D
+    if (
+        <size_t> out.shape[0] != n or out.shape[1] != 3 or out.shape[2] != 2
+        or out.shape[3] != values
+    ):
+        raise ValueError(f"out must have the shape ({n}, 3, 2, {values})")
+    _open_image(image, is_volume, &view, &c_image)
+    _whole(&c_image, &whole)
+    at.mu, at.margin = mu, margin
     with nogil:
-        status = run(
-            &c_image, <const tas_interval *> &intervals[0, 0], outside, <tas_counts *> &out[0, 0, 0]
-        )
+        for i in range(n):
+            region = &whole if objects is None else &objects.found.regions[i]
+            status = _count(run, &c_image, region, &at, reflect, &counts)
+            if status != 0:
+                break
+            for k in range(3):
+                for c in range(2):
+                    for v in range(values):
+                        out[i, k, c, v] = counts.n[k][c][v]
+    PyBuffer_Release(&view)
     if status != 0:
-        raise MemoryError(f"no memory to count an image of {image.shape[0]} x {image.shape[1]}")
+        raise MemoryError("no memory for the bits of a chunk of rows")
+
+
+def from_histogram(const uint64_t[::1] counts, *, double threshold=NAN, bint as_mahotas=False):
+    """Return Otsu's threshold (or that given), and of the levels above it: the pixels, their sum
+    and their standard deviation.
+
+    `counts[x]` is how many pixels have the value x, up to 65535.
+    """
+    cdef tas_histogram histogram
+    cdef tas_sums sums
+    cdef double deviation
+    cdef ptrdiff_t x
+    if not 0 < counts.shape[0] <= 65536:
+        raise ValueError(f"a histogram of {counts.shape[0]} levels")
+    if tas_open_histogram(&histogram) != 0:
+        raise MemoryError("no memory for a histogram")
+    for x in range(counts.shape[0]):
+        if counts[x]:
+            histogram.level[histogram.used] = <uint32_t> x
+            histogram.count[histogram.used] = counts[x]
+            histogram.used += 1
+    if isnan(threshold):
+        threshold = tas_otsu_mahotas(&histogram) if as_mahotas else tas_otsu(&histogram)
+    sums = tas_above(&histogram, threshold, &deviation)
+    tas_close_histogram(&histogram)
+    return threshold, sums.pixels, sums.total, deviation

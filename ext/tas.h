@@ -1,7 +1,7 @@
 /* Threshold adjacency statistics: the contract between the C core and everything else.
  *
- * Integer bounds go in, integer counts come out. What the bounds mean, and what is divided
- * by what, is decided in hts_classify/features; no floating point touches a pixel here.
+ * Cuts go in, integer counts come out. What the cuts mean, and what is divided by what, is
+ * decided in hts_classify/features; tas_thresholds.c does the arithmetic on whole histograms.
  */
 #ifndef TAS_H
 #define TAS_H
@@ -9,56 +9,202 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TAS_INTERVALS = 3, TAS_CENTRES = 2, TAS_VALUES = 9 };
+enum { TAS_INTERVALS = 3, TAS_CENTRES = 2 };
+enum { TAS_BAND = 0, TAS_LOWER = 1, TAS_MEAN = 2 };
 enum { TAS_ON = 0, TAS_OFF = 1 };
+enum { TAS_VALUES_2D = 9, TAS_VALUES_3D = 27 }; /* on neighbours: 0-8, 0-26 */
+enum { TAS_LEVELS_U16 = 65536 };
+
+/* Pixels are in native order and aligned; strides are in bytes, of any sign. Axes are z, y, x;
+ * an image has one plane and eight neighbours a pixel, a volume any number of planes and 26. */
+typedef enum { TAS_U8, TAS_U16, TAS_F32, TAS_F64 } tas_pixel_type;
+
+typedef struct {
+    const char *pixels;
+    tas_pixel_type type;
+    int is_volume;
+    size_t size[3];
+    ptrdiff_t stride[3];
+} tas_image;
+
+/* A piece of a row, from `begin` up to, not including, `end`. */
+typedef struct {
+    uint32_t plane, row, begin, end;
+} tas_run;
+
+/* The pixels that are counted: all within a box (from low up to, not including, high) or, where
+ * there are runs, those of the runs, which lie in the box and are sorted by plane, row, begin.
+ * Another pixel of the image is an off neighbour. */
+typedef struct {
+    uint32_t label;
+    uint64_t pixels;
+    size_t low[3], high[3];
+    const tas_run *runs; /* NULL: the whole box */
+    size_t run_count;
+} tas_region;
 
 /* What lies outside the image: off pixels, or the image's own edge pixels once more
  * (reflection; one pixel deep, that is the nearest edge pixel). */
 typedef enum { TAS_OUTSIDE_OFF = 0, TAS_OUTSIDE_REFLECTS = 1 } tas_outside;
 
-/* A pixel x is on when low <= x <= high; low > high is the interval that nothing is in. */
+/* A pixel x is on in Lower when x >= lower, in Mean when x >= mean, in Band when
+ * lower <= x < upper. Cuts need not be whole, nor within what the type of the pixels holds. */
 typedef struct {
-    uint16_t low, high;
-} tas_interval;
-
-/* Pixels of 1 or 2 bytes (unsigned, native order, aligned); strides are in bytes, of any sign. */
-typedef struct {
-    const char *pixels;
-    size_t pixel_bytes;
-    size_t rows, columns;
-    ptrdiff_t row_stride, column_stride;
-} tas_image;
+    double lower, mean, upper;
+} tas_cuts;
 
 /* For each interval: of the on and of the off pixels, how many have n on neighbours. */
 typedef struct {
-    uint64_t n[TAS_INTERVALS][TAS_CENTRES][TAS_VALUES];
+    uint64_t n[TAS_INTERVALS][TAS_CENTRES][TAS_VALUES_3D];
 } tas_counts;
 
-/* Every kernel has this type and returns the same counts: 0, or -1 when memory ran out.
- * A kernel touches nothing but its arguments, so any number may run at once. */
-typedef int tas_kernel(const tas_image *image, const tas_interval intervals[TAS_INTERVALS],
-                       tas_outside outside, tas_counts *counts);
+/* The pixels above a threshold: their number and their sum. */
+typedef struct {
+    uint64_t pixels, total;
+} tas_sums;
 
-tas_kernel tas_scalar, tas_u64;
+/* A kernel touches nothing but its arguments, so any number may run at once. All return the same.
+ *   count      fills in `counts`; -1 when memory ran out
+ *   add_above  adds those of n pixels in a row that are >= cut, which the type can hold
+ *   find_ends  sets a bit, of n / 64 + 1 lanes, for each of n labels that is the last of its run */
+typedef struct {
+    const char *name;
+    int (*count)(const tas_image *, const tas_region *, const tas_cuts *, tas_outside,
+                 tas_counts *counts);
+    void (*add_above_u8)(const uint8_t *x, size_t n, unsigned cut, tas_sums *sums);
+    void (*add_above_u16)(const uint16_t *x, size_t n, unsigned cut, tas_sums *sums);
+    void (*find_ends)(const uint32_t *labels, size_t n, uint64_t *ends);
+} tas_kernel;
 
-/* The kernels that this build has and this CPU can run, from the slowest to the fastest:
- * the name of number `index`, or NULL after the last. */
-const char *tas_kernel_name(size_t index);
+extern const tas_kernel tas_scalar, tas_u64, tas_avx2, tas_avx512, tas_neon;
+
+/* The kernels that this build has and this CPU can run, from the slowest to the fastest: number
+ * `index`, or NULL after the last. */
+const tas_kernel *tas_kernel_at(size_t index);
 
 /* The kernel of that name, or NULL where this build or this CPU does not have it. */
-tas_kernel *tas_find_kernel(const char *name);
+const tas_kernel *tas_find_kernel(const char *name);
 
-/* Adds each pixel to histogram[its value]: 256 or 65536 entries, by pixel_bytes. */
-void tas_histogram(const tas_image *image, uint64_t *histogram);
+/* Counts a region with a kernel; with the scalar one where its pixels are so thinly spread over
+ * its box that looking at each is cheaper than at all the box's bits. */
+int tas_count(const tas_kernel *kernel, const tas_image *image, const tas_region *region,
+              const tas_cuts *cuts, tas_outside outside, tas_counts *counts);
 
-/* Otsu's threshold of a histogram, with the order of operations of mahotas 1.4.19. */
-size_t tas_otsu_mahotas(const uint64_t *histogram, size_t levels);
+/* ---- tas_rows.c: pixels in a row ---------------------------------------------------------- */
 
-static inline unsigned tas_pixel(const tas_image *image, size_t row, size_t column)
+/* The number of the lowest bit that is set, of a lane that is not 0. */
+static inline unsigned tas_lowest_bit(uint64_t lane)
 {
-    const char *at = image->pixels + (ptrdiff_t)row * image->row_stride
-                     + (ptrdiff_t)column * image->column_stride;
-    return image->pixel_bytes == 1 ? *(const uint8_t *)at : *(const uint16_t *)at;
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(lane);
+#else
+    unsigned bit = 0;
+    while (!(lane >> bit & 1))
+        bit++;
+    return bit;
+#endif
 }
+
+static const size_t tas_pixel_bytes[] = {1, 2, 4, 8};
+
+/* The first pixel of a row, from column `begin` on. */
+static inline const char *tas_row(const tas_image *image, size_t plane, size_t row, size_t begin)
+{
+    return image->pixels + (ptrdiff_t)plane * image->stride[0] + (ptrdiff_t)row * image->stride[1]
+           + (ptrdiff_t)begin * image->stride[2];
+}
+
+/* The pixels of a row from `begin` to `end`, side by side: where they lie, or copied to `copy`. */
+const void *tas_row_pixels(const tas_image *image, size_t plane, size_t row, size_t begin,
+                           size_t end, void *copy);
+
+/* The first run of a region at or after the start of a row; the row's runs follow it. */
+const tas_run *tas_first_run(const tas_region *region, size_t plane, size_t row);
+
+/* A walk along a region's pixels, a piece of a row at a time; `copy` has room for a row. Rows of
+ * an image that follow each other without a gap are one piece. */
+typedef struct {
+    const tas_image *image;
+    const tas_region *region;
+    void *copy;
+    size_t plane, row, run;
+} tas_walk;
+
+tas_walk tas_walk_along(const tas_image *image, const tas_region *region, void *copy);
+
+/* The pixels of the next piece, side by side, and how many; NULL after the last. */
+const void *tas_next_pixels(tas_walk *walk, size_t *n);
+
+/* ---- tas_objects.c: the regions of a label image or a mask -------------------------------- */
+
+/* Integers of 1 to 8 bytes, in native order, aligned. */
+typedef struct {
+    const char *labels;
+    size_t bytes;
+    int is_signed, is_mask; /* a mask is 1 wherever it is not 0 */
+    size_t size[3];
+    ptrdiff_t stride[3];
+} tas_labels;
+
+typedef struct {
+    size_t count;
+    tas_region *regions; /* by ascending label; 0 is background */
+    tas_run *runs;
+} tas_objects;
+
+typedef enum {
+    TAS_DONE = 0,
+    TAS_NO_MEMORY = -1,
+    TAS_NEGATIVE_LABEL = -2,
+    TAS_LARGE_LABEL = -3, /* 2^32 or more */
+} tas_status;
+
+/* Fills in `objects`, which tas_free_objects frees; after an error there is nothing to free. */
+tas_status tas_find_objects(const tas_kernel *kernel, const tas_labels *labels,
+                            tas_objects *objects);
+void tas_free_objects(tas_objects *objects);
+
+/* ---- tas_thresholds.c: from pixels to thresholds ------------------------------------------ */
+
+/* The levels that occur, in ascending order, and how often each does. */
+typedef struct {
+    size_t used;
+    uint32_t *level;
+    uint64_t *count;
+    struct tas_table *table;
+} tas_histogram;
+
+int tas_open_histogram(tas_histogram *histogram);
+void tas_close_histogram(tas_histogram *histogram);
+
+/* Takes the histogram of a region: of 1 or 2 bytes a pixel. `copy` has room for a row. */
+void tas_take_histogram(const tas_image *image, const tas_region *region, void *copy,
+                        tas_histogram *histogram);
+
+/* Otsu's threshold: the smallest of equally good ones, ties decided exactly; and the one that
+ * mahotas 1.4.19 finds, rounding included. */
+uint32_t tas_otsu(const tas_histogram *histogram);
+uint32_t tas_otsu_mahotas(const tas_histogram *histogram);
+
+/* The levels above a threshold: their sums, and their standard deviation (n as divisor), which is
+ * the root of the variance rounded once. */
+tas_sums tas_above(const tas_histogram *histogram, double threshold, double *deviation);
+
+/* The pixels of a region above a threshold, of 1 or 2 bytes a pixel, without a histogram. */
+tas_sums tas_region_above(const tas_kernel *kernel, const tas_image *image,
+                          const tas_region *region, double threshold, void *copy);
+
+/* An exact sum of floats: of (low[p] + 2^TAS_EXACT_SPLIT high[p]) 2^(p - 1074) for all p. */
+enum { TAS_EXACT_POWERS = 2046, TAS_EXACT_SPLIT = 26 };
+
+typedef struct {
+    uint64_t pixels;
+    int64_t low[TAS_EXACT_POWERS], high[TAS_EXACT_POWERS];
+} tas_exact_sum;
+
+/* The same of floats, all of them finite. */
+void tas_region_exactly(const tas_image *image, const tas_region *region, double threshold,
+                       tas_exact_sum *sum, void *copy);
+
 
 #endif

@@ -1,10 +1,46 @@
 /* The readable definition: one pixel, one neighbour at a time. Every other kernel equals it. */
 #include "tas.h"
 
-static int is_on(const tas_image *image, tas_interval interval, size_t row, size_t column)
+/* What all functions here look at. */
+typedef struct {
+    const tas_image *image;
+    const tas_region *region;
+    const tas_cuts *cuts;
+    tas_outside outside;
+} scene;
+
+static double pixel_at(const tas_image *image, const size_t at[3])
 {
-    const unsigned x = tas_pixel(image, row, column);
-    return interval.low <= x && x <= interval.high;
+    const char *pixel = tas_row(image, at[0], at[1], at[2]);
+    switch (image->type) {
+    case TAS_U8: return *(const uint8_t *)pixel;
+    case TAS_U16: return *(const uint16_t *)pixel;
+    case TAS_F32: return *(const float *)pixel;
+    default: return *(const double *)pixel;
+    }
+}
+
+static int is_inside(const tas_region *region, const size_t at[3])
+{
+    if (region->runs == NULL)
+        return 1;
+    const tas_run *run = tas_first_run(region, at[0], at[1]);
+    const tas_run *const end = region->runs + region->run_count;
+    for (; run < end && run->plane == at[0] && run->row == at[1]; run++)
+        if (run->begin <= at[2] && at[2] < run->end)
+            return 1;
+    return 0;
+}
+
+/* Bit k says whether the pixel is on in interval k. */
+static unsigned on_bits(const scene *s, const size_t at[3])
+{
+    if (!is_inside(s->region, at))
+        return 0;
+    const double x = pixel_at(s->image, at);
+    const unsigned lower = x >= s->cuts->lower, mean = x >= s->cuts->mean;
+    const unsigned upper = x >= s->cuts->upper;
+    return (lower & !upper) << TAS_BAND | lower << TAS_LOWER | mean << TAS_MEAN;
 }
 
 /* Moves one step along an axis. Returns 0 where that leaves the image and outside is off. */
@@ -17,30 +53,74 @@ static int step(size_t *position, int by, size_t length, tas_outside outside)
     return 1;
 }
 
-static int on_neighbours(const tas_image *image, tas_interval interval, tas_outside outside,
-                         size_t row, size_t column)
+static void add_pixel(const scene *s, const size_t at[3], tas_counts *counts)
 {
-    int n = 0;
-    for (int dy = -1; dy <= 1; dy++)
-        for (int dx = -1; dx <= 1; dx++) {
-            size_t y = row, x = column;
-            if (dy == 0 && dx == 0)
-                continue;
-            if (step(&y, dy, image->rows, outside) && step(&x, dx, image->columns, outside))
-                n += is_on(image, interval, y, x);
-        }
-    return n;
+    const size_t *size = s->image->size;
+    const int deep = s->image->is_volume;
+    unsigned neighbours[TAS_INTERVALS] = {0};
+    for (int dz = -deep; dz <= deep; dz++)
+        for (int dy = -1; dy <= 1; dy++)
+            for (int dx = -1; dx <= 1; dx++) {
+                size_t to[3] = {at[0], at[1], at[2]};
+                if ((dz == 0 && dy == 0 && dx == 0) || !step(&to[0], dz, size[0], s->outside)
+                    || !step(&to[1], dy, size[1], s->outside)
+                    || !step(&to[2], dx, size[2], s->outside))
+                    continue;
+                const unsigned on = on_bits(s, to);
+                for (int k = 0; k < TAS_INTERVALS; k++)
+                    neighbours[k] += on >> k & 1;
+            }
+    const unsigned centre = on_bits(s, at);
+    for (int k = 0; k < TAS_INTERVALS; k++)
+        counts->n[k][centre >> k & 1 ? TAS_ON : TAS_OFF][neighbours[k]]++;
 }
 
-int tas_scalar(const tas_image *image, const tas_interval intervals[TAS_INTERVALS],
-               tas_outside outside, tas_counts *counts)
+static int count(const tas_image *image, const tas_region *region, const tas_cuts *cuts,
+                 tas_outside outside, tas_counts *counts)
 {
+    const scene s = {image, region, cuts, outside};
+    size_t at[3];
     *counts = (tas_counts){0};
-    for (int k = 0; k < TAS_INTERVALS; k++)
-        for (size_t y = 0; y < image->rows; y++)
-            for (size_t x = 0; x < image->columns; x++) {
-                const int centre = is_on(image, intervals[k], y, x) ? TAS_ON : TAS_OFF;
-                counts->n[k][centre][on_neighbours(image, intervals[k], outside, y, x)]++;
-            }
+    if (region->runs != NULL) {
+        for (size_t i = 0; i < region->run_count; i++) {
+            const tas_run run = region->runs[i];
+            for (size_t x = run.begin; x < run.end; x++)
+                add_pixel(&s, (size_t[3]){run.plane, run.row, x}, counts);
+        }
+        return 0;
+    }
+    for (at[0] = region->low[0]; at[0] < region->high[0]; at[0]++)
+        for (at[1] = region->low[1]; at[1] < region->high[1]; at[1]++)
+            for (at[2] = region->low[2]; at[2] < region->high[2]; at[2]++)
+                add_pixel(&s, at, counts);
     return 0;
 }
+
+static void add_above_u8(const uint8_t *x, size_t n, unsigned cut, tas_sums *sums)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i] >= cut) {
+            sums->pixels++;
+            sums->total += x[i];
+        }
+}
+
+static void add_above_u16(const uint16_t *x, size_t n, unsigned cut, tas_sums *sums)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i] >= cut) {
+            sums->pixels++;
+            sums->total += x[i];
+        }
+}
+
+static void find_ends(const uint32_t *labels, size_t n, uint64_t *ends)
+{
+    for (size_t lane = 0; lane < n / 64 + 1; lane++)
+        ends[lane] = 0;
+    for (size_t i = 0; i < n; i++)
+        if (i + 1 == n || labels[i] != labels[i + 1])
+            ends[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+const tas_kernel tas_scalar = {"scalar", count, add_above_u8, add_above_u16, find_ends};

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import FieldError, PlateError, UsageError
-from .features import measure
+from .features import Rule, measure
 from .files import claim, digest, whole
 from .plate import Field, Plate
 from .shards import (
@@ -209,7 +209,7 @@ class _Pass:
             return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
         was_read = perf_counter()
         for channel, image in zip(plate.channels, pixels, strict=True):
-            result = measure(image, self.features)
+            result = measure(image, Rule(self.features))
             record[flag_column(channel)] = result.empty
             record |= zip(feature_columns(self.features, channel), result.values, strict=True)
         measured = perf_counter()

@@ -1,33 +1,46 @@
-"""Threshold adjacency statistics of a field: 54 numbers a channel, without segmentation.
+"""Threshold adjacency statistics: 54 numbers of an image, 162 of a volume, without segmentation;
+or of every object of one, where there is a segmentation.
 
 ::
 
-    image ──► histogram ──► Thresholds ──► integer intervals ──► counts ──► 54 proportions
-              (_tas, C)     T, m, mu       Band, Lower, Mean    (_tas, C)
+    image ──► T, m, mu ──────► three cuts ──► counts ──► proportions
+    region    Rule: fixed, or  Lower, Mean,   (ext/, C)  54 | 162
+              a histogram's    Band's end
 
 ``thresholds.py``
-    Where T and m come from: Hamilton's fixed rule, or Otsu and a standard deviation; and the
-    intervals, as bounds on integers.
+    `Rule`: Hamilton's fixed T and m, or Otsu's and a standard deviation; which definition.
+``inputs.py``
+    Images, volumes, stacks, masks and labels: what is read, and what is refused.
+``measure.py``
+    `measure` and `measure_objects`: statistics with the thresholds that they were taken at.
 ``tas.py``
-    `tas`, `pftas` and `measure`: checks the image, chooses the kernel, divides the counts.
+    `tas` and `pftas`: the statistics alone, as arrays.
 ``mahotas.py``
-    What `definition="mahotas"` rounds and orders otherwise.
+    What `definition="mahotas"` takes from NumPy.
 ``reference.py``
     The same in plain NumPy, pixel by pixel: the specification that every kernel must equal.
 ``_tas``
     The compiled core; its C is in ``ext/``, and ``ext/README.md`` draws the adders.
 """
 
-from .tas import Definition, TasResult, kernels, measure, pftas, tas
-from .thresholds import Thresholds, hamilton, otsu
+from .inputs import Axes
+from .measure import ObjectsResult, Scope, TasResult, kernels, measure, measure_objects
+from .tas import pftas, tas
+from .thresholds import Border, Definition, Rule, Thresholds, hamilton, otsu
 
 __all__ = [
+    "Axes",
+    "Border",
     "Definition",
+    "ObjectsResult",
+    "Rule",
+    "Scope",
     "TasResult",
     "Thresholds",
     "hamilton",
     "kernels",
     "measure",
+    "measure_objects",
     "otsu",
     "pftas",
     "tas",

@@ -1,14 +1,41 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+class Objects:
+    def __len__(self) -> int: ...
+    def labels(self) -> list[int]: ...
+    def pixels(self) -> list[int]: ...
+
 def kernels() -> tuple[str, ...]: ...
-def histogram(image: NDArray[np.uint8] | NDArray[np.uint16], out: NDArray[np.uint64]) -> None: ...
-def otsu_mahotas(histogram: NDArray[np.uint64]) -> int: ...
+def find_objects(labels: NDArray[Any], *, mask: bool = False) -> Objects: ...
+def measure(
+    image: NDArray[Any],
+    objects: Objects | None,
+    out: NDArray[np.float64] | None,
+    levels: NDArray[np.float64] | None,
+    threshold: float = ...,
+    margin: float = ...,
+    mu: float = ...,
+    is_volume: bool = False,
+    as_mahotas: bool = False,
+    reflect: bool = False,
+    kernel: str | None = None,
+    exact_margin: Callable[[float], float] | None = None,
+) -> None: ...
 def count(
-    image: NDArray[np.uint8] | NDArray[np.uint16],
-    intervals: NDArray[np.uint16],
+    image: NDArray[Any],
+    objects: Objects | None,
     out: NDArray[np.uint64],
     *,
-    reflect: bool,
-    kernel: str,
+    mu: float,
+    margin: float,
+    is_volume: bool = False,
+    reflect: bool = False,
+    kernel: str | None = None,
 ) -> None: ...
+def from_histogram(
+    counts: NDArray[np.uint64], *, threshold: float = ..., as_mahotas: bool = False
+) -> tuple[float, int, int, float]: ...

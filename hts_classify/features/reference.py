@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["counts", "neighbours", "otsu", "pftas", "tas"]
+__all__ = ["counts", "deviation", "neighbours", "otsu", "pftas", "tas"]
 
 
 def otsu(image: NDArray[Any]) -> int:
@@ -37,19 +38,19 @@ def otsu(image: NDArray[Any]) -> int:
 
 
 def neighbours(on: NDArray[np.bool_], *, reflect: bool = False) -> NDArray[np.int64]:
-    """Count the 8 neighbours of every pixel that are on.
+    """Count the neighbours of every pixel that are on: 8 in an image, 26 in a volume.
 
     Parameters
     ----------
-    on : ndarray of bool, shape (y, x)
+    on : ndarray of bool, shape (y, x) or (z, y, x)
         A binary image.
     reflect : bool, optional
         Outside the image is the edge once more, instead of off.
 
     Returns
     -------
-    ndarray of int64, shape (y, x)
-        0 to 8, for on and off pixels alike.
+    ndarray of int64, the shape of `on`
+        0 to 8 (26), for on and off pixels alike.
 
     Examples
     --------
@@ -57,74 +58,99 @@ def neighbours(on: NDArray[np.bool_], *, reflect: bool = False) -> NDArray[np.in
     [[3, 5, 3], [3, 5, 3]]
     """
     padded = np.pad(on, 1, mode="symmetric" if reflect else "constant").astype(np.int64)
-    rows, columns = on.shape
-    return sum(
-        (
-            padded[1 + dy : 1 + dy + rows, 1 + dx : 1 + dx + columns]
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            if (dy, dx) != (0, 0)
-        ),
-        start=np.zeros(on.shape, dtype=np.int64),
-    )
+    total = np.zeros(on.shape, dtype=np.int64)
+    for shift in product((0, 1, 2), repeat=on.ndim):
+        window = zip(shift, on.shape, strict=True)
+        total += padded[tuple(slice(first, first + length) for first, length in window)]
+    return total - on
 
 
 def counts(
-    image: NDArray[Any], *, mu: float, margin: float, reflect: bool = False
+    image: NDArray[Any],
+    *,
+    mu: float,
+    margin: float,
+    reflect: bool = False,
+    inside: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Count pixels by interval, centre and neighbours.
 
     Parameters
     ----------
-    image : ndarray, shape (y, x)
+    image : ndarray, shape (y, x) or (z, y, x)
         Pixels.
     mu, margin : float
         The intervals are mu-margin < x < mu+margin, x > mu-margin and x > mu.
     reflect : bool, optional
         What is outside the image; see `neighbours`.
+    inside : ndarray of bool, the image's shape, optional
+        The pixels that are counted; the others are off neighbours.
 
     Returns
     -------
-    ndarray of int64, shape (3, 2, 9)
-        Intervals Band, Lower, Mean; centres on, off; on neighbours 0 to 8.
+    ndarray of int64, shape (3, 2, 9) or (3, 2, 27)
+        Intervals Band, Lower, Mean; centres on, off; on neighbours 0 to 8 (26).
     """
     x = image.astype(np.float64)
+    inside = np.ones(x.shape, dtype=bool) if inside is None else inside
     binary = [(x > mu - margin) & (x < mu + margin), x > mu - margin, x > mu]
-    result = np.zeros((3, 2, 9), dtype=np.int64)
+    result = np.zeros((3, 2, 3**x.ndim), dtype=np.int64)
     for interval, on in enumerate(binary):
-        n = neighbours(on, reflect=reflect)
-        for centre, chosen in enumerate((on, ~on)):
-            result[interval, centre] = np.bincount(n[chosen], minlength=9)
+        n = neighbours(on & inside, reflect=reflect)
+        for centre, chosen in enumerate((on & inside, ~on & inside)):
+            result[interval, centre] = np.bincount(n[chosen], minlength=3**x.ndim)
     return result
 
 
-def tas(image: NDArray[Any], *, threshold: float, margin: float) -> NDArray[np.float64]:
-    """Compute the 54 statistics at a threshold and a margin: `definition="standard"`.
+def tas(
+    image: NDArray[Any],
+    *,
+    threshold: float,
+    margin: float,
+    reflect: bool = False,
+    inside: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Compute the 54 (162) statistics at a threshold and a margin: `definition="standard"`.
 
     Examples
     --------
     >>> tas(np.array([[0, 0, 0], [0, 99, 0]], dtype=np.uint8), threshold=30, margin=30)[:10]
     array([1., 0., 0., 0., 0., 0., 0., 0., 0., 0.])
     """
-    bright = [int(x) for x in image[image > threshold]]
-    mu = sum(bright) / len(bright) if bright else 0.0
-    found = counts(image, mu=mu, margin=margin)
+    pixels = image if inside is None else image[inside]
+    bright = pixels[pixels > np.float64(threshold)].tolist()
+    mu = float(sum(map(Fraction, bright)) / len(bright)) if bright else 0.0
+    found = counts(image, mu=mu, margin=margin, reflect=reflect, inside=inside)
     halves = [half / max(half.sum(), 1) for interval in found for half in interval]
     return np.concatenate(halves)
 
 
-def pftas(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Compute the 54 statistics at Otsu's threshold, with the standard deviation as margin.
+def pftas(
+    image: NDArray[Any], *, reflect: bool = False, inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Compute the 54 (162) statistics at Otsu's threshold, the standard deviation as margin.
 
     Examples
     --------
     >>> pftas(np.array([[0, 0, 0], [0, 99, 0]], dtype=np.uint8))[45:48]  # Mean: none is on
     array([1., 0., 0.])
     """
-    threshold = otsu(image)
-    bright = [int(x) for x in image[image > threshold]]
-    margin = 0.0
-    if bright:
-        mean = Fraction(sum(bright), len(bright))
-        margin = math.sqrt(sum((x - mean) ** 2 for x in bright) / len(bright))
-    return tas(image, threshold=threshold, margin=margin)
+    pixels = image if inside is None else image[inside]
+    threshold = otsu(pixels)
+    margin = deviation(pixels, threshold)
+    return tas(image, threshold=threshold, margin=margin, reflect=reflect, inside=inside)
+
+
+def deviation(pixels: NDArray[Any], threshold: float) -> float:
+    """Return the standard deviation of the pixels > `threshold`; 0 of none.
+
+    Examples
+    --------
+    >>> deviation(np.array([1, 5, 7], dtype=np.uint8), 2)
+    1.0
+    """
+    bright = [int(x) for x in pixels[pixels > threshold]]
+    if not bright:
+        return 0.0
+    mean = Fraction(sum(bright), len(bright))
+    return math.sqrt(sum((x - mean) ** 2 for x in bright) / len(bright))

@@ -1,54 +1,64 @@
-"""Threshold adjacency statistics of one image: checks, thresholds, counts, proportions."""
+"""Threshold adjacency statistics as arrays: `tas` at fixed thresholds, `pftas` at its own."""
 
 from __future__ import annotations
 
-import math
-import os
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError, KernelError, UsageError
-from ..vocabulary import FeatureKind
-from . import _tas, mahotas
-from .thresholds import Thresholds, hamilton, thresholds_of
+from ..errors import UsageError
+from .inputs import Axes, checked_image, checked_out, region_of
+from .measure import Scope, checked_objects, values_of, write
+from .thresholds import Border, Definition, Rule
 
-__all__ = ["Definition", "TasResult", "kernels", "measure", "pftas", "tas"]
+__all__ = ["pftas", "tas"]
 
-Definition = Literal["standard", "mahotas"]
-
-_KERNEL_VARIABLE = "HTS_CLASSIFY_KERNEL"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TasResult(Thresholds):
-    """The statistics of one image, and the thresholds that they were taken at."""
-
-    values: NDArray[np.float64]
-    """54 proportions, in the order of `hts_classify.vocabulary.feature_columns`; with
-    `definition="mahotas"` in that of mahotas."""
+_rule = lru_cache(maxsize=64)(Rule)
 
 
 def tas(
     image: NDArray[Any],
     *,
+    axes: Axes | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    labels: NDArray[Any] | None = None,
+    scope: Scope = "object",
     definition: Definition = "standard",
+    border: Border | None = None,
     threshold: float | None = None,
     margin: float | None = None,
     full_scale: int | None = None,
     kernel: str | None = None,
+    out: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Compute threshold adjacency statistics at a fixed threshold and margin.
 
     Parameters
     ----------
-    image : ndarray of uint8 or uint16, shape (y, x)
-        One channel; any strides, read-only or not. Pixels in foreign byte order, or not aligned,
-        are copied first.
-    definition : {"standard", "mahotas"}
-        `"mahotas"` equals `mahotas.features.tas` 1.4.19 to the last bit, in its order.
+    image : ndarray of uint8, uint16, float32 or float64
+        One channel: an image (y, x), or what `axes` says; any strides, read-only or not. Pixels
+        in foreign byte order, or not aligned, are copied first. Floats need `threshold` and
+        `margin`, and may not be infinite or NaN.
+    axes : {"yx", "zyx", "nyx"}, optional
+        An image, a volume with 26 neighbours a voxel, or a stack of n images. An array of three
+        axes is refused without.
+    mask : ndarray of bool, the image's shape, optional
+        The pixels that are counted, and whose values set mu; those beyond it are off neighbours.
+    labels : ndarray of integers, the image's shape, optional
+        The objects that are measured, each by itself: 0 is background. Another object's pixel is
+        an off neighbour. An object need not be connected.
+    scope : {"object", "image"}, optional
+        Whose pixels set mu (and T and m, where they are found): each object's own, or the
+        mask's; or all of the image's.
+    definition : {"standard", "mahotas"}, optional
+        `"mahotas"` equals `mahotas.features.tas` 1.4.19 to the last bit, in its order, for whole
+        images and volumes; for float32 that of C-contiguous ones under NumPy 2, as mahotas
+        itself depends on the order in memory.
+    border : {"constant", "reflect"}, optional
+        What is outside the image: off, unless given; or the edge pixel once more, which is what
+        mahotas's definition has.
     threshold, margin : float, optional
         T and m in grey levels: 30 for 8 bits, round(30 · full_scale / 255) for 16 bits; with
         `"mahotas"` always 30.
@@ -56,21 +66,31 @@ def tas(
         The brightest value that the camera writes; the type's largest unless given.
     kernel : str, optional
         One of `kernels()`; else the environment's HTS_CLASSIFY_KERNEL; else the fastest.
+    out : ndarray of float64, C-contiguous, the result's shape, optional
+        Where the result is written.
 
     Returns
     -------
-    ndarray of float64, shape (54,)
-        Intervals Band, Lower, Mean; in each, of the on pixels the proportions with 0 to 8 on
-        neighbours, then of the off pixels. A half without pixels is zeros.
+    ndarray of float64, shape (54,); (162,) for a volume; a row for each image or object
+        Intervals Band, Lower, Mean; in each, of the on pixels the proportions with 0 to 8 (26)
+        on neighbours, then of the off pixels. A half without pixels is zeros. Objects are by
+        ascending label (`measure_objects` says which).
 
     Raises
     ------
     ImageError
-        When the image is not a 2-D array of uint8 or uint16 with pixels in it.
+        When the image, the mask or the labels are not as above.
     KernelError
         When this build or this CPU does not have the kernel.
     UsageError
         When a parameter has no such value, or no meaning beside another.
+
+    Notes
+    -----
+    The intervals are open: mu-m < x < mu+m, x > mu-m, x > mu, where mu is the mean of the pixels
+    > T. The paper's wording, "at least 30" for T and closed ranges, leaves open whether the
+    bounds themselves are in; no reference values of its authors exist to decide it, so this
+    reading, which is also mahotas's, is unverified.
 
     References
     ----------
@@ -86,42 +106,45 @@ def tas(
     >>> values[9:18]  # Band, off: six pixels see one of the two, four see both
     array([0. , 0.6, 0.4, 0. , 0. , 0. , 0. , 0. , 0. ])
     """
-    return measure(
-        image,
-        "tas",
-        definition=definition,
-        threshold=threshold,
-        margin=margin,
-        full_scale=full_scale,
-        kernel=kernel,
-    ).values
+    try:
+        rule = _rule("tas", definition, border, threshold, margin, full_scale)
+    except TypeError as error:
+        raise UsageError(f"a rule of {error}", remedy="pass names and numbers") from None
+    return _values(image, rule, axes, mask, labels, scope, kernel, out)
 
 
 def pftas(
     image: NDArray[Any],
     *,
+    axes: Axes | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    labels: NDArray[Any] | None = None,
+    scope: Scope = "object",
     definition: Definition = "standard",
+    border: Border | None = None,
     threshold: float | None = None,
     kernel: str | None = None,
+    out: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Compute threshold adjacency statistics that need no parameters.
 
-    T is Otsu's threshold of the image, m the standard deviation of the pixels above it.
+    T is Otsu's threshold of the image (the mask, the object), m the standard deviation of the
+    pixels above it.
 
     Parameters
     ----------
-    image : ndarray of uint8 or uint16, shape (y, x)
-        One channel, as for `tas`.
-    definition : {"standard", "mahotas"}
+    image : ndarray of uint8 or uint16
+        As for `tas`. Floats are for `definition="mahotas"` and a given threshold only.
+    axes, mask, labels, scope, border, kernel, out
+        As for `tas`.
+    definition : {"standard", "mahotas"}, optional
         `"mahotas"` equals `mahotas.features.pftas` 1.4.19 to the last bit, in its order.
     threshold : float, optional
         T in grey levels, in place of Otsu's.
-    kernel : str, optional
-        As for `tas`.
 
     Returns
     -------
-    ndarray of float64, shape (54,)
+    ndarray of float64
         As from `tas`.
 
     Raises
@@ -138,149 +161,65 @@ def pftas(
     >>> image = np.arange(64, dtype=np.uint16).reshape(8, 8)
     >>> float(pftas(image)[36:45].sum())  # a half sums to one
     1.0
+    >>> pftas(image, labels=image % 3).shape  # the objects 1 and 2
+    (2, 54)
     """
-    return measure(image, "pftas", definition=definition, threshold=threshold, kernel=kernel).values
+    try:
+        rule = _rule("pftas", definition, border, threshold)
+    except TypeError as error:
+        raise UsageError(f"a rule of {error}", remedy="pass names and numbers") from None
+    return _values(image, rule, axes, mask, labels, scope, kernel, out)
 
 
-def measure(
+def _values(
     image: NDArray[Any],
-    kind: FeatureKind = "pftas",
-    *,
-    definition: Definition = "standard",
-    threshold: float | None = None,
-    margin: float | None = None,
-    full_scale: int | None = None,
-    kernel: str | None = None,
-) -> TasResult:
-    """Compute threshold adjacency statistics, and say at which thresholds.
+    rule: Rule,
+    axes: Axes | None,
+    mask: NDArray[np.bool_] | None,
+    labels: NDArray[Any] | None,
+    scope: Scope,
+    kernel: str | None,
+    out: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    pixels = checked_image(image, axes)
+    shape: tuple[int, ...] = (values_of(axes),)
+    region = None
+    if mask is not None and labels is not None:
+        raise UsageError("a mask and labels", remedy="pass one: labels where the mask is, else 0")
+    if axes == "nyx":
+        return _stack(pixels, rule, mask, labels, scope, kernel, out)
+    if mask is not None:
+        region = region_of(mask, pixels)
+    elif labels is not None:
+        region = checked_objects(labels, pixels, axes)
+        shape = (len(region), *shape)
+    values = checked_out(out, shape)
+    is_volume = axes == "zyx"
+    write(pixels, region, values, None, rule, scope=scope, is_volume=is_volume, kernel=kernel)
+    return values
 
-    Parameters
-    ----------
-    image : ndarray of uint8 or uint16, shape (y, x)
-        One channel, as for `tas`.
-    kind : {"pftas", "tas"}
-        The rule for T and m, where they are not given.
-    definition, threshold, margin, full_scale, kernel
-        As for `tas`; `full_scale` goes with `kind="tas"` and `definition="standard"` alone.
 
-    Returns
-    -------
-    TasResult
-        `values`, `threshold`, `margin`, `mu`, and `empty`: no pixel is above the threshold.
-
-    Raises
-    ------
-    ImageError, KernelError, UsageError
-        As from `tas`.
-
-    Examples
-    --------
-    >>> dark = measure(np.zeros((4, 4), dtype=np.uint8))
-    >>> dark.empty, dark.mu
-    (True, 0.0)
-    """
-    _one_of(definition, get_args(Definition), "definition")
-    _one_of(kind, get_args(FeatureKind), "kind of feature")
-    if full_scale is not None and (kind, definition) != ("tas", "standard"):
+def _stack(
+    stack: NDArray[Any],
+    rule: Rule,
+    mask: NDArray[np.bool_] | None,
+    labels: NDArray[Any] | None,
+    scope: Scope,
+    kernel: str | None,
+    out: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Measure each image of a stack by itself."""
+    if labels is not None:
         raise UsageError(
-            f"full_scale={full_scale} with kind={kind!r} and definition={definition!r}",
-            remedy="leave it out: it scales Hamilton's threshold, in tas and standard alone",
+            "labels with axes='nyx'", remedy="measure one image of the stack at a time"
         )
-    pixels = _checked(image)
-    name = _chosen_kernel(kernel)
-    maximum = int(np.iinfo(pixels.dtype).max)
-    histogram = np.zeros(maximum + 1, dtype=np.uint64)
-    _tas.histogram(pixels, histogram)
-
-    fixed = _fixed(definition, full_scale, maximum) if kind == "tas" else None
-    T = _finite("threshold", fixed if threshold is None else threshold)
-    m = _finite("margin", fixed if margin is None else margin)
-    as_mahotas = definition == "mahotas"
-    if as_mahotas:
-        at = mahotas.thresholds_of(pixels, histogram, threshold=T, margin=m)
-    else:
-        at = thresholds_of(histogram, threshold=T, margin=m)
-    counts = np.zeros((3, 2, 9), dtype=np.uint64)
-    _tas.count(pixels, at.intervals(maximum), counts, reflect=as_mahotas, kernel=name)
-    return TasResult(
-        threshold=at.threshold,
-        margin=at.margin,
-        mu=at.mu,
-        empty=at.empty,
-        values=_proportions(mahotas.in_order(counts) if as_mahotas else counts),
-    )
-
-
-def kernels() -> tuple[str, ...]:
-    """Name the kernels that this build has and this CPU can run, from slowest to fastest.
-
-    Examples
-    --------
-    >>> kernels()[:2]
-    ('scalar', 'u64')
-    """
-    return _tas.kernels()
-
-
-def _proportions(counts: NDArray[np.uint64]) -> NDArray[np.float64]:
-    totals = counts.sum(axis=-1, keepdims=True)
-    values: NDArray[np.float64] = counts / np.maximum(totals, 1)
-    return values.ravel()
-
-
-def _checked(image: NDArray[Any]) -> NDArray[Any]:
-    """Refuse what the statistics are not defined for; copy only what C cannot read."""
-    pixels = np.asarray(image)
-    what = f"image of dtype {pixels.dtype} and shape {pixels.shape}"
-    if isinstance(image, np.ma.MaskedArray):
-        raise ImageError(f"masked {what}", remedy="fill the masked pixels, or crop the image")
-    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-        raise ImageError(what, remedy="convert its pixels to uint8 or uint16")
-    if pixels.ndim != 2:
-        raise ImageError(what, remedy="pass one channel and one plane: an array of y and x")
-    if pixels.size == 0:
-        raise ImageError(what, remedy="leave it out: it has no pixels")
-    if pixels.dtype.isnative and pixels.flags.aligned:
-        return pixels
-    return pixels.astype(pixels.dtype.newbyteorder("="))
-
-
-def _fixed(definition: Definition, full_scale: int | None, maximum: int) -> int:
-    """Return the threshold, and margin, that `tas` has where none is given."""
-    if definition == "mahotas":
-        return mahotas.THRESHOLD
-    if full_scale is None:
-        return hamilton(maximum)
-    if not 1 <= full_scale <= maximum or full_scale % 1:
+    if mask is not None and np.shape(mask) != stack.shape:
         raise UsageError(
-            f"full_scale={full_scale}",
-            remedy=f"give the camera's brightest value, a whole number from 1 to {maximum}",
+            f"mask of shape {np.shape(mask)} for a stack of shape {stack.shape}",
+            remedy="pass one value for each pixel",
         )
-    return hamilton(full_scale)
-
-
-def _chosen_kernel(kernel: str | None) -> str:
-    present = kernels()
-    name = kernel or os.environ.get(_KERNEL_VARIABLE) or present[-1]
-    if name not in present:
-        raise KernelError(
-            f"no TAS kernel {name!r} in this build on this CPU",
-            where="" if kernel else _KERNEL_VARIABLE,
-            remedy=f"use one of {', '.join(present)}, or name none",
-        )
-    return name
-
-
-def _finite(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    if not math.isfinite(value) or (name == "margin" and value < 0):
-        raise UsageError(
-            f"{name}={value}", remedy="give a finite number of grey levels, the margin >= 0"
-        )
-    return float(value)
-
-
-def _one_of(value: str, allowed: tuple[str, ...], what: str) -> None:
-    if value not in allowed:
-        raise UsageError(f"{value!r} is no {what}", remedy=f"use one of {', '.join(allowed)}")
+    values = checked_out(out, (len(stack), 54))
+    for i, pixels in enumerate(stack):
+        region = None if mask is None else region_of(mask[i], pixels)
+        write(pixels, region, values[i], None, rule, scope=scope, is_volume=False, kernel=kernel)
+    return values

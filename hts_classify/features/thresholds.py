@@ -1,6 +1,7 @@
-"""Thresholds and margins, all of them from one histogram; and the intervals that they make.
+"""Where thresholds come from: a rule, and what it found in an image.
 
-Sums over the histogram are exact integers, so every figure here is rounded once, at its end.
+The sums are exact integers (for floats, exact sums of floats), so that the mean and the
+deviation are rounded once, and no order of the pixels changes them.
 """
 
 from __future__ import annotations
@@ -8,14 +9,118 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Above", "Thresholds", "above", "hamilton", "otsu", "thresholds_of"]
+from ..errors import UsageError
+from ..vocabulary import FeatureKind
+from . import _tas, mahotas
 
-_TIE = 1e-9  # floats this close to the best, relatively, are compared again as fractions
+__all__ = ["Border", "Definition", "Rule", "Thresholds", "hamilton", "otsu"]
+
+Definition = Literal["standard", "mahotas"]
+Border = Literal["constant", "reflect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How statistics are taken: the rule for T and m, and the definition.
+
+    Parameters
+    ----------
+    kind, definition, border, threshold, margin, full_scale
+        The attributes.
+
+    Raises
+    ------
+    UsageError
+        When a parameter has no such value, or no meaning beside another.
+
+    Examples
+    --------
+    >>> Rule("tas", full_scale=4095).fixed(65535)
+    482
+    """
+
+    kind: FeatureKind = "pftas"
+    """`"pftas"`: T is Otsu's and m the standard deviation; `"tas"`: both are fixed."""
+    definition: Definition = "standard"
+    """`"mahotas"` equals mahotas 1.4.19 to the last bit, in its order."""
+    border: Border | None = None
+    """What is outside the image: off (`"constant"`, unless given), or the edge pixel once more
+    (`"reflect"`, which mahotas's definition has always)."""
+    threshold: float | None = None
+    """T in grey levels, in place of the rule's."""
+    margin: float | None = None
+    """m in grey levels, in place of the rule's."""
+    full_scale: int | None = None
+    """The brightest value that the camera writes: scales the fixed T and m; the type's largest
+    unless given."""
+
+    def __post_init__(self) -> None:
+        _one_of(self.kind, get_args(FeatureKind), "kind of feature")
+        _one_of(self.definition, get_args(Definition), "definition")
+        if self.border is not None:
+            _one_of(self.border, get_args(Border), "border")
+        if self.border == "constant" and self.definition == "mahotas":
+            raise UsageError(
+                "border='constant' with definition='mahotas'",
+                remedy="leave it out: mahotas reflects",
+            )
+        _finite("threshold", self.threshold)
+        _finite("margin", self.margin)
+        if self.full_scale is None:
+            return
+        if (self.kind, self.definition) != ("tas", "standard"):
+            raise UsageError(
+                f"full_scale={self.full_scale} with kind={self.kind!r} and "
+                f"definition={self.definition!r}",
+                remedy="leave it out: it scales Hamilton's threshold, in tas and standard alone",
+            )
+        if not 1 <= self.full_scale <= 65535 or self.full_scale % 1:
+            raise UsageError(
+                f"full_scale={self.full_scale}",
+                remedy="give the camera's brightest value, a whole number from 1 to 65535",
+            )
+
+    @property
+    def as_mahotas(self) -> bool:
+        """Whether the definition is mahotas's."""
+        return self.definition == "mahotas"
+
+    @property
+    def reflects(self) -> bool:
+        """Whether the edge pixel stands once more outside the image."""
+        return self.as_mahotas or self.border == "reflect"
+
+    def fixed(self, maximum: int) -> int | None:
+        """Return the T and m that are fixed for pixels up to `maximum`; None where found.
+
+        Raises
+        ------
+        UsageError
+            When `full_scale` is more than the pixels hold.
+
+        Examples
+        --------
+        >>> Rule("tas").fixed(255), Rule("tas").fixed(65535), Rule("pftas").fixed(255)
+        (30, 7710, None)
+        """
+        if self.kind != "tas":
+            return None
+        if self.as_mahotas:
+            return mahotas.THRESHOLD
+        if self.full_scale is None:
+            return hamilton(maximum)
+        if self.full_scale > maximum:
+            raise UsageError(
+                f"full_scale={self.full_scale} for pixels up to {maximum}",
+                remedy=f"give the camera's brightest value, a whole number from 1 to {maximum}",
+            )
+        return hamilton(self.full_scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,84 +136,8 @@ class Thresholds:
     empty: bool
     """No pixel is > T."""
 
-    def intervals(self, maximum: int) -> NDArray[np.uint16]:
-        """Turn the real bounds into bounds on integers, exactly.
 
-        Parameters
-        ----------
-        maximum : int
-            The largest pixel that the type can hold.
-
-        Returns
-        -------
-        ndarray of uint16, shape (3, 2)
-            The smallest and the largest pixel in `Band` (mu-m < x < mu+m), `Lower` (x > mu-m)
-            and `Mean` (x > mu). An interval with nothing in it is (1, 0).
-
-        Examples
-        --------
-        >>> at = Thresholds(threshold=30, margin=30, mu=100.0, empty=False)
-        >>> at.intervals(255).tolist()
-        [[71, 129], [71, 255], [101, 255]]
-        """
-        lower = math.floor(self.mu - self.margin) + 1
-        bounds = [
-            (lower, math.ceil(self.mu + self.margin) - 1),
-            (lower, maximum),
-            (math.floor(self.mu) + 1, maximum),
-        ]
-        clipped = [(max(low, 0), min(high, maximum)) for low, high in bounds]
-        return np.array([b if b[0] <= b[1] else (1, 0) for b in clipped], dtype=np.uint16)
-
-
-class Above(NamedTuple):
-    """The pixels above a threshold: exact sums."""
-
-    pixels: int
-    total: int
-    squares: int
-
-    @property
-    def mean(self) -> float:
-        """The mean; 0 of no pixels."""
-        return self.total / self.pixels if self.pixels else 0.0
-
-    @property
-    def deviation(self) -> float:
-        """The standard deviation, with n as divisor; 0 of no pixels."""
-        n = self.pixels
-        return math.sqrt((n * self.squares - self.total**2) / n**2) if n else 0.0
-
-
-def above(histogram: NDArray[np.uint64], threshold: float) -> Above:
-    """Sum up the pixels > `threshold`.
-
-    Parameters
-    ----------
-    histogram : ndarray of uint64
-        How many pixels have the values 0, 1, 2, …
-    threshold : float
-        T, a finite number.
-
-    Returns
-    -------
-    Above
-        Their number, their sum and their sum of squares.
-
-    Examples
-    --------
-    >>> histogram = np.array([5, 0, 3, 1], dtype=np.uint64)
-    >>> above(histogram, 1.5), above(histogram, 1.5).mean
-    (Above(pixels=4, total=9, squares=21), 2.25)
-    """
-    first = min(max(math.floor(threshold) + 1, 0), len(histogram))
-    levels = np.flatnonzero(histogram[first:]).astype(np.uint64) + np.uint64(first)
-    n = histogram[levels]
-    # 65535² · n stays below 2⁶⁴ for up to 2³² pixels.
-    total, squares = (n * levels).sum(), (n * levels**2).sum()
-    return Above(int(n.sum()), int(total), int(squares))
-
-
+@lru_cache
 def hamilton(full_scale: int) -> int:
     """Return the fixed threshold, and margin, of Hamilton et al.: 30 on a scale up to 255.
 
@@ -139,7 +168,7 @@ def otsu(histogram: NDArray[np.uint64]) -> int:
 
     Parameters
     ----------
-    histogram : ndarray of uint64
+    histogram : ndarray of uint64, shape (levels,), at most 65536
         How many pixels have the values 0, 1, 2, …
 
     Returns
@@ -157,48 +186,16 @@ def otsu(histogram: NDArray[np.uint64]) -> int:
     >>> otsu(np.bincount([10, 11, 12, 90, 91], minlength=256).astype(np.uint64))
     12
     """
-    levels = np.flatnonzero(histogram)
-    if len(levels) < 2:
-        return 0
-    n = histogram[levels].astype(np.int64)
-    below, sum_below = np.cumsum(n), np.cumsum(n * levels)
-    pixels, total = int(below[-1]), int(sum_below[-1])
-    # No pixel is above the last level; between levels in use, T makes no difference.
-    below, sum_below = below[:-1], sum_below[:-1]
-    apart = (total - sum_below) / (pixels - below) - sum_below / below
-    between = below.astype(float) * (pixels - below) * apart**2
-
-    def exactly(i: Any) -> Fraction:
-        b, s = int(below[i]), int(sum_below[i])
-        return Fraction((pixels * s - b * total) ** 2, b * (pixels - b))
-
-    close = np.flatnonzero(between >= between.max() * (1 - _TIE))
-    return int(levels[max(close, key=exactly)])
+    return int(_tas.from_histogram(np.ascontiguousarray(histogram))[0])
 
 
-def thresholds_of(
-    histogram: NDArray[np.uint64], *, threshold: float | None, margin: float | None
-) -> Thresholds:
-    """Find an image's thresholds: what is given, else Otsu's and the standard deviation.
+def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
+    if value not in allowed:
+        raise UsageError(f"{value!r} is no {what}", remedy=f"use one of {', '.join(allowed)}")
 
-    Parameters
-    ----------
-    histogram : ndarray of uint64
-        How many pixels have the values 0, 1, 2, …
-    threshold, margin : float or None
-        T and m; None is Otsu's, and the standard deviation of the pixels > T.
 
-    Examples
-    --------
-    >>> histogram = np.bincount([1, 1, 2, 80, 90], minlength=256).astype(np.uint64)
-    >>> thresholds_of(histogram, threshold=None, margin=None)
-    Thresholds(threshold=2.0, margin=5.0, mu=85.0, empty=False)
-    """
-    T = float(otsu(histogram)) if threshold is None else threshold
-    bright = above(histogram, T)
-    return Thresholds(
-        threshold=T,
-        margin=bright.deviation if margin is None else margin,
-        mu=bright.mean,
-        empty=bright.pixels == 0,
-    )
+def _finite(name: str, value: float | None) -> None:
+    if value is not None and (not math.isfinite(value) or (name == "margin" and value < 0)):
+        raise UsageError(
+            f"{name}={value}", remedy="give a finite number of grey levels, the margin >= 0"
+        )

@@ -1,0 +1,191 @@
+"""What statistics can be taken of: images, masks and labels are checked here, not converted."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError, UsageError
+from . import _tas
+
+__all__ = ["Axes", "checked_image", "checked_out", "objects_of", "region_of"]
+
+Axes = Literal["yx", "zyx", "nyx"]
+
+_NATIVE = {np.dtype(t) for t in (np.uint8, np.uint16, np.float32, np.float64)}
+
+
+def checked_image(image: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
+    """Refuse what the statistics are not defined for; copy only what C cannot read.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, uint16, float32 or float64
+        Two axes, or three that `axes` names. Pixels in foreign byte order, or not aligned, are
+        copied; anything else is read where it is.
+    axes : {"yx", "zyx", "nyx"} or None
+        An image, a volume, a stack of images; None is an image.
+
+    Raises
+    ------
+    ImageError
+        For another type or number of axes, no pixels, masked pixels, and floats that are
+        infinite or not a number.
+    UsageError
+        For other axes.
+
+    Examples
+    --------
+    >>> checked_image(np.ones((2, 2), dtype=">u2"), None).dtype.isnative
+    True
+    """
+    if axes is not None and axes not in get_args(Axes):
+        raise UsageError(f"axes={axes!r}", remedy="use one of yx, zyx (volume), nyx (stack)")
+    pixels = np.asarray(image)
+    if isinstance(image, np.ma.MaskedArray):
+        raise ImageError(f"masked {_what(pixels)}", remedy="pass its data, and mask=~image.mask")
+    if pixels.dtype not in _NATIVE:
+        pixels = _native(pixels)
+    if pixels.ndim != (2 if axes is None else len(axes)):
+        raise ImageError(_what(pixels) + (f" for axes={axes!r}" if axes else ""), remedy=_AXES)
+    if pixels.size == 0:
+        raise ImageError(_what(pixels), remedy="leave it out: it has no pixels")
+    if not pixels.flags.aligned:
+        pixels = pixels.copy()
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(pixels))[0])
+        raise ImageError(
+            f"{_what(pixels)} with {pixels[at]} at {at}",
+            remedy="replace what is infinite or not a number",
+        )
+    return pixels
+
+
+_AXES = "pass one channel and one plane: an array of y and x; else axes='zyx' for a volume or 'nyx' for a stack of images"  # noqa: E501
+
+
+def _what(pixels: NDArray[Any]) -> str:
+    return f"image of dtype {pixels.dtype} and shape {pixels.shape}"
+
+
+def _native(pixels: NDArray[Any]) -> NDArray[Any]:
+    native = pixels.dtype.newbyteorder("=")
+    if native in _NATIVE:
+        return pixels.astype(native)
+    kind = pixels.dtype.kind
+    remedy = "convert its pixels to uint8 or uint16"
+    if kind == "b":
+        remedy += ": image.astype(np.uint8) * 255 has two levels; a mask goes to mask="
+    elif kind == "i":
+        remedy += ", having made sure that none is negative"
+    elif kind == "f":
+        remedy = "convert its pixels to float32 or float64"
+    raise ImageError(_what(pixels), remedy=remedy)
+
+
+def region_of(mask: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
+    """Find the pixels of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, the image's shape
+        True for the pixels that are measured.
+    image : ndarray
+        A checked image.
+
+    Raises
+    ------
+    ImageError
+        When the mask is of another type or shape, or has no pixel.
+
+    Examples
+    --------
+    >>> image = np.zeros((2, 3), dtype=np.uint8)
+    >>> region_of(np.eye(2, 3, dtype=bool), image).pixels()
+    [2]
+    """
+    inside = np.asarray(mask)
+    if inside.dtype != np.bool_:
+        raise ImageError(f"mask of dtype {inside.dtype}", remedy="pass one of bool: mask != 0")
+    _same_shape("mask", inside, image)
+    region = _tas.find_objects(inside, mask=True)
+    if not len(region):
+        raise ImageError("mask without a pixel", remedy="leave the image out")
+    return region
+
+
+def objects_of(labels: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
+    """Find the objects of a label image.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, the image's shape
+        0 is background, each other number an object, connected or not; any type, strides and
+        order of bytes.
+    image : ndarray
+        A checked image.
+
+    Raises
+    ------
+    ImageError
+        When labels are no integers, negative, 2³² or more, or of another shape.
+
+    Examples
+    --------
+    >>> image = np.zeros((2, 3), dtype=np.uint8)
+    >>> objects_of(np.array([[0, 7, 7], [2, 0, 7]]), image).labels()
+    [2, 7]
+    """
+    numbers = np.asarray(labels)
+    if numbers.dtype.kind not in "iu":
+        remedy = "pass integers; what is True or False is a mask" if numbers.dtype == bool else ""
+        raise ImageError(f"labels of dtype {numbers.dtype}", remedy=remedy or "pass integers")
+    _same_shape("labels", numbers, image)
+    if not (numbers.dtype.isnative and numbers.flags.aligned):
+        numbers = numbers.astype(numbers.dtype.newbyteorder("="))
+    try:
+        return _tas.find_objects(numbers)
+    except ValueError:
+        worst = int(numbers.min()) if numbers.min() < 0 else int(numbers.max())
+        raise ImageError(
+            f"label {worst}", remedy="number objects from 1 to 4294967295, background 0"
+        ) from None
+
+
+def _same_shape(what: str, array: NDArray[Any], image: NDArray[Any]) -> None:
+    if array.shape != image.shape:
+        raise ImageError(
+            f"{what} of shape {array.shape} for an image of shape {image.shape}",
+            remedy="pass one value for each pixel",
+        )
+
+
+def checked_out(out: NDArray[np.float64] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the array that results are written to: the one passed, or a new one.
+
+    Raises
+    ------
+    UsageError
+        When `out` has another type or shape, is not C-contiguous or is read-only.
+
+    Examples
+    --------
+    >>> checked_out(None, (3, 54)).shape
+    (3, 54)
+    """
+    if out is None:
+        return np.empty(shape)
+    if (
+        not isinstance(out, np.ndarray)
+        or out.dtype != np.float64
+        or out.shape != shape
+        or not out.flags.carray
+    ):
+        what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise UsageError(
+            f"out is {what}",
+            remedy=f"pass a C-contiguous, writeable array of float64 and shape {shape}",
+        )
+    return out

@@ -1,0 +1,261 @@
+"""Statistics with the thresholds that they were taken at: of images, volumes and objects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError, KernelError, UsageError
+from . import _tas, mahotas
+from .inputs import Axes, checked_image, objects_of, region_of
+from .thresholds import Rule, Thresholds
+
+__all__ = ["ObjectsResult", "Scope", "TasResult", "kernels", "measure", "measure_objects"]
+
+Scope = Literal["object", "image"]
+
+NAN = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TasResult(Thresholds):
+    """The statistics of one image, and the thresholds that they were taken at."""
+
+    values: NDArray[np.float64]
+    """54 proportions (of a volume 162), in the order of
+    `hts_classify.vocabulary.feature_columns`; with `definition="mahotas"` in that of mahotas."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ObjectsResult:
+    """The statistics of every object of a label image; all arrays are by ascending label."""
+
+    labels: NDArray[np.uint32]
+    """The labels that occur, but 0."""
+    pixels: NDArray[np.uint64]
+    """How many pixels each object has."""
+    threshold: NDArray[np.float64]
+    """T of each; with `scope="image"` the image's."""
+    margin: NDArray[np.float64]
+    """m of each."""
+    mu: NDArray[np.float64]
+    """The mean of the object's (or image's) pixels > T; 0 where there are none."""
+    empty: NDArray[np.bool_]
+    """No pixel of the object (or image) is > T."""
+    values: NDArray[np.float64]
+    """54 (162) proportions of each: shape (objects, 54)."""
+
+
+def kernels() -> tuple[str, ...]:
+    """Name the kernels that this build has and this CPU can run, from slowest to fastest.
+
+    Examples
+    --------
+    >>> kernels()[:2]
+    ('scalar', 'u64')
+    """
+    return _tas.kernels()
+
+
+def measure(
+    image: NDArray[Any],
+    rule: Rule = Rule(),  # noqa: B008  (frozen)
+    *,
+    axes: Axes | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    scope: Scope = "object",
+    kernel: str | None = None,
+) -> TasResult:
+    """Compute threshold adjacency statistics, and say at which thresholds.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x) or (z, y, x)
+        One channel, as for `tas`; not a stack.
+    rule : Rule, optional
+        Which statistics: parameter-free ones of the standard definition, unless given.
+    axes, mask, scope, kernel
+        As for `tas`.
+
+    Returns
+    -------
+    TasResult
+        `values`, `threshold`, `margin`, `mu`, and `empty`: no pixel is above the threshold.
+
+    Raises
+    ------
+    ImageError, KernelError, UsageError
+        As from `tas`.
+
+    Examples
+    --------
+    >>> dark = measure(np.zeros((4, 4), dtype=np.uint8))
+    >>> dark.empty, dark.mu
+    (True, 0.0)
+    """
+    pixels = checked_image(image, axes)
+    if axes == "nyx":
+        raise UsageError("measure with axes='nyx'", remedy="measure one image of the stack a time")
+    region = None if mask is None else region_of(mask, pixels)
+    values = np.empty(values_of(axes))
+    at = np.empty(4)
+    is_volume = axes == "zyx"
+    write(pixels, region, values, at, rule, scope=scope, is_volume=is_volume, kernel=kernel)
+    T, m, mu, above = at.tolist()
+    return TasResult(threshold=T, margin=m, mu=mu, empty=above == 0, values=values)
+
+
+def measure_objects(
+    image: NDArray[Any],
+    labels: NDArray[Any],
+    rule: Rule = Rule(),  # noqa: B008  (frozen)
+    *,
+    axes: Axes | None = None,
+    scope: Scope = "object",
+    kernel: str | None = None,
+) -> ObjectsResult:
+    """Compute the statistics of every object of a label image.
+
+    Parameters
+    ----------
+    image, labels, axes, scope, kernel
+        As for `tas`.
+    rule : Rule, optional
+        As for `measure`.
+
+    Returns
+    -------
+    ObjectsResult
+        Labels and sizes, thresholds, and one row of statistics an object.
+
+    Raises
+    ------
+    ImageError, KernelError, UsageError
+        As from `tas`.
+
+    Examples
+    --------
+    >>> image = np.array([[9, 9, 0, 5], [9, 8, 0, 7]], dtype=np.uint8)
+    >>> found = measure_objects(image, np.array([[4, 4, 0, 2], [4, 4, 0, 2]]))
+    >>> found.labels.tolist(), found.pixels.tolist(), found.threshold.tolist()
+    ([2, 4], [2, 4], [5.0, 8.0])
+    """
+    pixels = checked_image(image, axes)
+    objects = checked_objects(labels, pixels, axes)
+    values = np.empty((len(objects), values_of(axes)))
+    at = np.empty((len(objects), 4))
+    is_volume = axes == "zyx"
+    write(pixels, objects, values, at, rule, scope=scope, is_volume=is_volume, kernel=kernel)
+    return ObjectsResult(
+        labels=np.array(objects.labels(), dtype=np.uint32),
+        pixels=np.array(objects.pixels(), dtype=np.uint64),
+        threshold=at[:, 0],
+        margin=at[:, 1],
+        mu=at[:, 2],
+        empty=at[:, 3] == 0,
+        values=values,
+    )
+
+
+def checked_objects(labels: NDArray[Any], pixels: NDArray[Any], axes: Axes | None) -> _tas.Objects:
+    """Find the objects of a label image beside an image or a volume."""
+    if axes == "nyx":
+        raise UsageError(
+            "labels with axes='nyx'", remedy="measure one image of the stack at a time"
+        )
+    return objects_of(labels, pixels)
+
+
+def values_of(axes: Axes | None) -> int:
+    """Say how many statistics there are.
+
+    Examples
+    --------
+    >>> values_of("nyx"), values_of("zyx")
+    (54, 162)
+    """
+    return 162 if axes == "zyx" else 54
+
+
+def write(
+    pixels: NDArray[Any],
+    region: _tas.Objects | None,
+    values: NDArray[np.float64],
+    at: NDArray[np.float64] | None,
+    rule: Rule,
+    *,
+    scope: Scope,
+    is_volume: bool,
+    kernel: str | None,
+) -> None:
+    """Write the statistics of an image, or of its regions, to `values`, and where to `at`."""
+    T, m, mu, above = _given(pixels, rule)
+    exact_margin = partial(mahotas.deviation, pixels) if rule.as_mahotas else None
+    if region is not None:
+        _check_region(rule, scope)
+    try:
+        if region is not None and scope == "image" and mu != mu:
+            whole = np.empty(4)
+            _tas.measure(
+                pixels, None, None, whole, T, m, mu, is_volume, False, False, kernel, None
+            )
+            T, m, mu, above = whole.tolist()
+        _tas.measure(
+            pixels,
+            region,
+            values,
+            at,
+            T,
+            m,
+            mu,
+            is_volume,
+            rule.as_mahotas,
+            rule.reflects,
+            kernel,
+            exact_margin,
+        )
+    except LookupError as error:
+        raise KernelError(
+            f"no TAS kernel {error.args[0]!r} in this build on this CPU",
+            where="" if kernel else "HTS_CLASSIFY_KERNEL",
+            remedy=f"use one of {', '.join(kernels())}, or name none",
+        ) from None
+    if at is not None and mu == mu:
+        at[..., 3] = above
+
+
+def _given(pixels: NDArray[Any], rule: Rule) -> tuple[float, float, float, float]:
+    """Return T, m, mu and the number of pixels > T, as far as the pixels need not be asked."""
+    T, m, is_float = rule.threshold, rule.margin, pixels.dtype.kind == "f"
+    if T is None or m is None:
+        fixed = mahotas.THRESHOLD if is_float and rule.as_mahotas and rule.kind == "tas" else None
+        if not is_float:
+            fixed = rule.fixed(255 if pixels.itemsize == 1 else 65535)
+        T = fixed if T is None else T
+        m = fixed if m is None else m
+    if not is_float:
+        return NAN if T is None else T, NAN if m is None else m, NAN, NAN
+    if rule.as_mahotas and T is not None:
+        m = mahotas.deviation(pixels, T) if m is None else m
+        return T, m, mahotas.mean_of_floats(pixels, T), float(np.sum(pixels > T))
+    if T is None or m is None:
+        raise ImageError(
+            f"image of dtype {pixels.dtype} without a threshold and a margin",
+            remedy="give both in its units: tas(image, threshold=…, margin=…)",
+        )
+    return T, m, NAN, NAN
+
+
+def _check_region(rule: Rule, scope: Scope) -> None:
+    if scope not in get_args(Scope):
+        raise UsageError(f"scope={scope!r}", remedy="use object or image")
+    if rule.as_mahotas:
+        raise UsageError(
+            "a mask or labels with definition='mahotas'",
+            remedy="use the standard definition: mahotas has neither",
+        )
