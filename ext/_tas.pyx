@@ -142,6 +142,11 @@ cdef const tas_kernel *_kernel(str name) except NULL:
     return tas_kernel_at(index)
 
 
+def chosen_kernel(str name=None):
+    """Name the kernel that is used where `name`, or none, is asked for; LookupError if absent."""
+    return _kernel(name).name.decode()
+
+
 # ---- buffers -------------------------------------------------------------------------------
 
 

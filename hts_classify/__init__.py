@@ -21,7 +21,7 @@ from importlib.metadata import version
 from .compare import compare
 from .errors import HTSError
 from .extract import extract
-from .features import kernels, pftas, tas
+from .features import Rule, kernels, measure, measure_objects, pftas, tas
 from .plate import open_plate
 from .predict import predict
 from .report import report
@@ -29,11 +29,14 @@ from .run import RunSettings, run
 
 __all__ = [
     "HTSError",
+    "Rule",
     "RunSettings",
     "__version__",
     "compare",
     "extract",
     "kernels",
+    "measure",
+    "measure_objects",
     "open_plate",
     "pftas",
     "predict",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,14 +20,19 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks("python")
-    names: dict[str, object] = {}
-    exec(code, names)
-    assert len(names["values"]) == len(names["fixed"]) == 54  # type: ignore[arg-type]
-    assert len(names["features"]) == 36  # type: ignore[arg-type]
-    assert (Path(str(names["results"])) / "report.html").exists()
+    plate, arrays = blocks("python")
+    names: dict[str, Any] = {}
+    exec(plate, names)
+    assert len(names["values"]) == len(names["fixed"]) == 54
+    assert len(names["features"]) == 36
+    assert (Path(names["results"]) / "report.html").exists()
+    exec(arrays, names)
+    assert names["one_row_a_cell"].tolist() == names["found"].values.tolist()
+    assert names["found"].labels.tolist() == [1, 2, 3, 4, 5]
+    assert (len(names["of_a_mask"]), len(names["of_a_volume"])) == (54, 162)
+    assert names["of_a_stack"] is names["out"]
 
 
 def test_the_table_of_files_is_what_a_run_leaves(tiny_run: Path) -> None:

@@ -12,11 +12,21 @@ _MOST_MISSING = 20
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("plate", type=Path, help="OME-Zarr plate, or HDF5 file of our layout")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "plate", type=Path, nargs="?", help="OME-Zarr plate, or HDF5 file of our layout"
+    )
+    what.add_argument(
+        "--kernels",
+        action="store_true",
+        help="instead, the TAS kernels that this build has and this CPU runs, slowest first",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what a plate holds."""
+    """Print what a plate holds, or which kernels there are."""
+    if options.kernels:
+        return _kernels()
     from ..plate import open_plate
 
     info = open_plate(options.plate).info()
@@ -43,6 +53,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"  well {missing.well}{field}: {missing.reason}")
     if len(info.missing) > _MOST_MISSING:
         print(f"  and {len(info.missing) - _MOST_MISSING} more")
+    return 0
+
+
+def _kernels() -> int:
+    from ..features import chosen_kernel, kernels
+
+    print(f"kernels   {', '.join(kernels())}")
+    print(f"used      {chosen_kernel()}")
     return 0
 
 

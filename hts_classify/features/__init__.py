@@ -1,5 +1,4 @@
-"""Threshold adjacency statistics: 54 numbers of an image, 162 of a volume, without segmentation;
-or of every object of one, where there is a segmentation.
+"""Threshold adjacency statistics: 54 numbers of an image or an object, 162 of a volume.
 
 ::
 
@@ -24,7 +23,15 @@ or of every object of one, where there is a segmentation.
 """
 
 from .inputs import Axes
-from .measure import ObjectsResult, Scope, TasResult, kernels, measure, measure_objects
+from .measure import (
+    ObjectsResult,
+    Scope,
+    TasResult,
+    chosen_kernel,
+    kernels,
+    measure,
+    measure_objects,
+)
 from .tas import pftas, tas
 from .thresholds import Border, Definition, Rule, Thresholds, hamilton, otsu
 
@@ -37,6 +44,7 @@ __all__ = [
     "Scope",
     "TasResult",
     "Thresholds",
+    "chosen_kernel",
     "hamilton",
     "kernels",
     "measure",

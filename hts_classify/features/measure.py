@@ -15,7 +15,15 @@ from . import _tas, mahotas
 from .inputs import Axes, checked_image, objects_of, region_of
 from .thresholds import Rule, Thresholds
 
-__all__ = ["ObjectsResult", "Scope", "TasResult", "kernels", "measure", "measure_objects"]
+__all__ = [
+    "ObjectsResult",
+    "Scope",
+    "TasResult",
+    "chosen_kernel",
+    "kernels",
+    "measure",
+    "measure_objects",
+]
 
 Scope = Literal["object", "image"]
 
@@ -60,6 +68,38 @@ def kernels() -> tuple[str, ...]:
     ('scalar', 'u64')
     """
     return _tas.kernels()
+
+
+def chosen_kernel(name: str | None = None) -> str:
+    """Name the kernel that is used: the one asked for, the environment's, or the fastest.
+
+    Parameters
+    ----------
+    name : str, optional
+        As `kernel` of `tas`.
+
+    Raises
+    ------
+    KernelError
+        When this build or this CPU does not have it.
+
+    Examples
+    --------
+    >>> chosen_kernel("scalar")
+    'scalar'
+    """
+    try:
+        return _tas.chosen_kernel(name)
+    except LookupError as error:
+        raise _absent(name, error) from None
+
+
+def _absent(name: str | None, error: LookupError) -> KernelError:
+    return KernelError(
+        f"no TAS kernel {error.args[0]!r} in this build on this CPU",
+        where="" if name else "HTS_CLASSIFY_KERNEL",
+        remedy=f"use one of {', '.join(kernels())}, or name none",
+    )
 
 
 def measure(
@@ -201,9 +241,7 @@ def write(
     try:
         if region is not None and scope == "image" and mu != mu:
             whole = np.empty(4)
-            _tas.measure(
-                pixels, None, None, whole, T, m, mu, is_volume, False, False, kernel, None
-            )
+            _tas.measure(pixels, None, None, whole, T, m, mu, is_volume, False, False, kernel, None)
             T, m, mu, above = whole.tolist()
         _tas.measure(
             pixels,
@@ -220,11 +258,7 @@ def write(
             exact_margin,
         )
     except LookupError as error:
-        raise KernelError(
-            f"no TAS kernel {error.args[0]!r} in this build on this CPU",
-            where="" if kernel else "HTS_CLASSIFY_KERNEL",
-            remedy=f"use one of {', '.join(kernels())}, or name none",
-        ) from None
+        raise _absent(kernel, error) from None
     if at is not None and mu == mu:
         at[..., 3] = above
 

@@ -12,18 +12,18 @@ import pytest
 import hts_classify.features as features
 from hts_classify.errors import KernelError
 from hts_classify.features import _tas, reference
-from hts_classify.features.thresholds import Thresholds
 
 KERNELS = features.kernels()
 WIDTHS = [1, 2, 3, 7, 8, 9, *range(61, 68), *range(126, 131), 191, 192, 193, 513]
 
 
 def counts(image, mu, margin, *, reflect=False, kernel):
-    at = Thresholds(threshold=0, margin=margin, mu=mu, empty=False)
-    out = np.full((3, 2, 9), 7, dtype=np.uint64)
-    intervals = at.intervals(np.iinfo(image.dtype).max)
-    _tas.count(image, intervals, out, reflect=reflect, kernel=kernel)
-    return out
+    out = np.full((1, 3, 2, 3**image.ndim), 7, dtype=np.uint64)
+    is_volume = image.ndim == 3
+    _tas.count(
+        image, None, out, mu=mu, margin=margin, is_volume=is_volume, reflect=reflect, kernel=kernel
+    )
+    return out[0]
 
 
 def noise(seed, shape, dtype=np.uint8, top=None):
@@ -100,27 +100,72 @@ def test_halves_of_an_interval_add_up_to_the_pixels():
         assert found[0, 0].sum() == below.sum()
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_histogram_counts_every_pixel_of_any_view(dtype):
-    image = noise(2, (33, 101), dtype)
-    for view in (image, image[::-2, ::3], image.T):
-        out = np.zeros(np.iinfo(dtype).max + 1, dtype=np.uint64)
-        _tas.histogram(view, out)
-        np.testing.assert_array_equal(out, np.bincount(view.ravel(), minlength=len(out)))
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_volumes_of_every_depth_equal_the_reference(kernel):
+    for shape in ((1, 1, 1), (1, 5, 70), (2, 1, 66), (3, 4, 1), (4, 9, 130), (9, 3, 64)):
+        for dtype in (np.uint8, np.uint16):
+            top = float(np.iinfo(dtype).max)
+            image = noise(sum(shape), shape, dtype)
+            assert_equals_reference(image, mu=0.4 * top, margin=0.3 * top, kernel=kernel)
+            dense = np.where(noise(1, shape) < 245, 200, 0).astype(dtype)  # up to 26 neighbours
+            assert_equals_reference(dense, mu=100.0, margin=150.0, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_are_compared_with_the_bounds_as_they_are(dtype, kernel):
+    """No pixel is rounded: those one step beside a bound are on its right side."""
+    mu, margin = 0.7, 0.1
+    bounds = [mu - margin, mu, mu + margin]
+    beside = [np.nextafter(dtype(b), dtype(to)) for b in bounds for to in (-9, 9)]
+    pixels = np.array([*map(dtype, bounds), *beside, -3.0, 0.0, 5e-324, 1e30], dtype=dtype)
+    image = np.random.default_rng(4).choice(pixels, (23, 90))
+    assert_equals_reference(image, mu=mu, margin=margin, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_images_of_more_than_a_chunk_of_rows_equal_the_reference(kernel):
+    """Rows are fetched a chunk at a time; wide ones in chunks of few."""
+    for shape in ((1100, 3), (70, 1000), (21, 40000)):
+        image = np.where(noise(6, shape) < 128, 200, 10).astype(np.uint8)
+        assert_equals_reference(image, mu=100.0, margin=150.0, kernel=kernel)
+
+
+def test_more_pixels_than_32_bits_count_are_counted_right():
+    """One row again and again: 66,000 × 66,000 pixels, of which a few kilobytes exist."""
+    row = np.where(np.arange(66_000) % 3 == 0, np.uint8(200), np.uint8(10))
+    image = np.broadcast_to(row, (66_000, 66_000))
+    found = counts(image, 100.0, 150.0, kernel=KERNELS[-1])
+    assert found.sum(axis=(1, 2)).tolist() == [66_000**2] * 3
+    columns = 22_000  # each is on from top to bottom
+    assert found[2, 0].tolist() == [0, 2 * columns, columns * 65_998, 0, 0, 0, 0, 0, 0]
+
+
+def test_more_pixels_than_32_bits_count_have_their_thresholds():
+    row = np.where(np.arange(70_000) % 10 == 0, np.uint8(200), np.uint8(10))
+    at = features.measure(np.broadcast_to(row, (70_000, 70_000)))
+    assert (at.threshold, at.margin, at.mu) == (10, 0, 200)
 
 
 def test_the_core_refuses_buffers_it_would_overrun():
     image = noise(1, (4, 4))
-    intervals = np.zeros((3, 2), dtype=np.uint16)
-    out = np.zeros((3, 2, 9), dtype=np.uint64)
+    out = np.zeros((1, 3, 2, 9), dtype=np.uint64)
     with pytest.raises(ValueError, match="no pixels"):
-        _tas.count(image[:0], intervals, out, reflect=False, kernel="u64")
+        _tas.count(image[:0], None, out, mu=1.0, margin=1.0)
     with pytest.raises(ValueError, match="out must"):
-        _tas.count(image, intervals, out[:2], reflect=False, kernel="u64")
-    with pytest.raises(ValueError, match="intervals must"):
-        _tas.count(image, intervals[:2], out, reflect=False, kernel="u64")
+        _tas.count(image, None, out[:, :2], mu=1.0, margin=1.0)
+    with pytest.raises(ValueError, match="2 axes"):
+        _tas.count(image, None, np.zeros((1, 3, 2, 27), np.uint64), mu=1, margin=1, is_volume=True)
+    with pytest.raises(ValueError, match="not 54 doubles"):
+        _tas.measure(image, None, np.empty(53), None)
+    with pytest.raises(ValueError, match="not 54 doubles"):
+        _tas.measure(image, None, np.empty(108)[::2], None)
+    with pytest.raises(ValueError, match="no type"):
+        _tas.measure(image.astype(">u2"), None, np.empty(54), None)
+    with pytest.raises(ValueError, match="another size"):
+        _tas.measure(image, _tas.find_objects(np.ones((4, 5), int)), np.empty(54), None)
     with pytest.raises(ValueError, match="levels"):
-        _tas.histogram(image, np.zeros(255, dtype=np.uint64))
+        _tas.from_histogram(np.zeros(65537, dtype=np.uint64))
 
 
 def test_the_fastest_kernel_is_the_last_and_the_readable_one_always_there():
@@ -139,21 +184,14 @@ def test_an_absent_kernel_is_an_error_that_names_the_present_ones(monkeypatch):
 
 
 def test_the_environment_chooses_the_kernel(monkeypatch):
-    used = []
-    count = _tas.count
-
-    def spy(*args, kernel, **rest):
-        used.append(kernel)
-        count(*args, kernel=kernel, **rest)
-
-    monkeypatch.setattr(_tas, "count", spy)
-    image = noise(1, (4, 4))
-    for name in ("scalar", "u64"):
+    for name in KERNELS:
         monkeypatch.setenv("HTS_CLASSIFY_KERNEL", name)
-        features.tas(image)
+        assert _tas.chosen_kernel() == name
+        assert _tas.chosen_kernel("u64") == "u64"  # what is passed comes first
+    monkeypatch.setenv("HTS_CLASSIFY_KERNEL", "")
+    assert _tas.chosen_kernel() == KERNELS[-1]
     monkeypatch.delenv("HTS_CLASSIFY_KERNEL")
-    features.tas(image)
-    assert used == ["scalar", "u64", KERNELS[-1]]
+    assert _tas.chosen_kernel() == KERNELS[-1]
 
 
 def test_threads_change_nothing():

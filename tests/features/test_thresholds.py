@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hts_classify.features import _tas, hamilton, otsu, reference
-from hts_classify.features.thresholds import Thresholds, above, thresholds_of
+from hts_classify.errors import UsageError
+from hts_classify.features import Rule, _tas, hamilton, measure, otsu, reference
 
 
 def histogram(image, levels=None):
@@ -42,7 +42,7 @@ def test_otsu_takes_the_smallest_of_equally_good_thresholds():
 def test_a_constant_image_has_threshold_zero(value):
     image = np.full((5, 5), value, dtype=np.uint16)
     assert otsu(histogram(image)) == 0
-    assert _tas.otsu_mahotas(histogram(image)) == 0
+    assert _tas.from_histogram(histogram(image), as_mahotas=True)[0] == 0
 
 
 def test_otsu_does_not_overflow_on_an_image_of_sixteen_gigapixels():
@@ -59,45 +59,91 @@ def test_mahotas_otsu_is_found_to_the_last_tie(seed):
         half = rng.integers(0, top, (5, 8), dtype=np.uint8, endpoint=True)
         both = np.concatenate([half, top - half])  # symmetric: rounding decides
         for image in (half, both, both.astype(np.uint16) * 257):
-            assert _tas.otsu_mahotas(histogram(image)) == mahotas.otsu(image)
+            found = _tas.from_histogram(histogram(image), as_mahotas=True)[0]
+            assert found == mahotas.otsu(image)
+
+
+def test_mahotas_otsu_is_found_across_gaps_between_the_levels_in_use():
+    """In a gap mahotas multiplies and divides by the same numbers, level after level."""
+    mahotas = pytest.importorskip("mahotas")
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        levels = rng.integers(0, 65536, rng.integers(2, 9), dtype=np.uint16)
+        image = rng.choice(levels, (9, 13))
+        found = _tas.from_histogram(histogram(image), as_mahotas=True)[0]
+        assert found == mahotas.otsu(image)
+
+
+@pytest.mark.parametrize("scale", [1, 2**20, 2**33])
+def test_ties_are_decided_exactly_at_every_size(scale):
+    """Beyond 63 bits the core compares whole numbers of 256: a tie there is still a tie."""
+    counts = np.zeros(65536, dtype=np.uint64)
+    counts[[100, 30000, 35535, 65435]] = np.array([5, 2, 2, 5], dtype=np.uint64) * scale
+    assert otsu(counts) == 30000  # in the middle, where the classes mirror each other
+    counts[[100, 65435]] = 0
+    counts[[20000, 45535]] = np.array([1, 1], dtype=np.uint64) * scale
+    twice = counts + counts[::-1]
+    found, mirrored = otsu(twice), 65535 - 1 - otsu(twice)
+    assert found <= mirrored
+
+
+def test_the_histogram_of_a_view_is_that_of_its_pixels():
+    image = np.random.default_rng(2).integers(0, 65535, (33, 101), dtype=np.uint16)
+    for view in (image, image[::-2, ::3], image.T, image[:1], np.tile(image, (7, 7))):
+        bright = view[view > otsu(histogram(view))].astype(float)
+        found = measure(view)
+        assert found.threshold == otsu(histogram(view))
+        assert found.mu == bright.sum() / len(bright)
 
 
 @pytest.mark.parametrize("threshold", [-5, -0.5, 0, 3, 3.5, 19.999, 20, 1e300])
-def test_sums_above_a_threshold_are_those_of_the_pixels(threshold):
-    image = np.random.default_rng(1).integers(0, 20, (30, 30), dtype=np.uint16, endpoint=True)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_mean_and_deviation_are_those_of_the_pixels_above_a_threshold(threshold, dtype):
+    image = np.random.default_rng(1).integers(0, 20, (30, 30), dtype=dtype, endpoint=True)
     bright = image[image > threshold].astype(np.int64)
-    found = above(histogram(image), threshold)
-    assert found == (len(bright), bright.sum(), (bright**2).sum())
-    if len(bright):
-        assert found.mean == bright.mean()
-        assert found.deviation == pytest.approx(bright.std(), rel=1e-14)
-    else:
-        assert (found.mean, found.deviation) == (0.0, 0.0)
+    mean = bright.sum() / max(len(bright), 1)
+    for rule in (Rule(threshold=threshold), Rule(threshold=threshold, margin=1.0)):
+        found = measure(image, rule)  # from a histogram; without one
+        assert (found.threshold, found.mu) == (threshold, mean)
+        assert found.empty == (len(bright) == 0)
+    assert measure(image, Rule(threshold=threshold)).margin == reference.deviation(image, threshold)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_deviation_of_many_bright_pixels_is_rounded_once(seed):
+    """Beyond what doubles hold exactly, where the core divides integers of 256 bits."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(40000, 65535, (300, 400), dtype=np.uint16)
+    image[rng.random(image.shape) < 0.5] //= 7
+    found = measure(image)
+    assert found.margin == reference.deviation(image, found.threshold)
 
 
 def test_the_deviation_of_bright_nearly_equal_pixels_keeps_its_digits():
     """Where the difference of two large sums in floating point would be noise."""
     counts = np.zeros(65536, dtype=np.uint64)
     counts[[65534, 65535]] = 10**9
-    assert above(counts, 0).deviation == 0.5
-
-
-def test_given_threshold_and_margin_are_kept():
-    image = np.array([[1, 5, 9]], dtype=np.uint8)
-    at = thresholds_of(histogram(image), threshold=4.5, margin=2.0)
-    assert at == Thresholds(threshold=4.5, margin=2.0, mu=7.0, empty=False)
+    assert _tas.from_histogram(counts, threshold=0.0) == (0, 2 * 10**9, 131069 * 10**9, 0.5)
 
 
 def test_no_pixel_above_the_threshold_gives_mean_zero_and_the_flag():
-    at = thresholds_of(histogram(np.array([[1, 5, 9]], dtype=np.uint8)), threshold=9, margin=None)
-    assert at == Thresholds(threshold=9, margin=0.0, mu=0.0, empty=True)
+    at = measure(np.array([[1, 5, 9]], dtype=np.uint8), Rule(threshold=9))
+    assert (at.threshold, at.margin, at.mu, at.empty) == (9, 0.0, 0.0, True)
 
 
-@pytest.mark.parametrize("mu", [0.0, 0.3, 1.0, 7.0, 7.5, 254.0, 255.0, np.nextafter(7.0, 8)])
-@pytest.mark.parametrize("margin", [0.0, 0.5, 1.0, 7.0, 30.0, 1e300, np.nextafter(1.0, 0)])
-def test_integer_intervals_hold_the_pixels_that_the_real_bounds_hold(mu, margin):
-    at = Thresholds(threshold=0, margin=margin, mu=mu, empty=False)
-    x = np.arange(256)
-    real = [(x > mu - margin) & (x < mu + margin), x > mu - margin, x > mu]
-    for on, (low, high) in zip(real, at.intervals(255), strict=True):
-        np.testing.assert_array_equal((x >= low) & (x <= high), on)
+def test_the_mean_of_floats_does_not_depend_on_their_order():
+    """Added up one after the other, these give 0 or 1e-3 or anything between."""
+    pixels = np.array([1e16, 1e-3, -1e16, 1e-3, 7.25, -7.25, 3e-310, 1e300, -1e300, 2.5])
+    for seed in range(10):
+        image = np.random.default_rng(seed).permutation(pixels)[None]
+        found = measure(image, Rule("tas", threshold=-1e308, margin=1.0))
+        assert found.mu == (2e-3 + 2.5) / 10
+
+
+def test_fixed_thresholds_are_those_of_the_type_or_the_camera():
+    assert Rule("tas").fixed(255) == 30
+    assert Rule("tas", full_scale=4095).fixed(65535) == 482
+    assert Rule("tas", "mahotas").fixed(65535) == 30
+    assert Rule("pftas").fixed(255) is None
+    with pytest.raises(UsageError, match=r"full_scale=4095 for pixels up to 255; .* 1 to 255"):
+        Rule("tas", full_scale=4095).fixed(255)
