@@ -271,38 +271,70 @@ def find_objects(labels, *, bint mask=False, str kernel=None):
 # ---- thresholds ----------------------------------------------------------------------------
 
 
-ctypedef struct rule:
+cdef struct rule:
     double threshold  # NaN: Otsu's
     double margin     # NaN: the standard deviation
     double mu         # NaN: the mean
     bint as_mahotas
 
 
-ctypedef struct level:
+cdef struct level:
     double threshold
     double margin
     double mu
-    double above      # the pixels > threshold
+    double above      # the pixels > threshold; NaN where mu was given
     bint is_certain   # that mahotas's margin, rounded otherwise, would cut between the same pixels
+
+
+cdef class _Scratch:
+    """A row of pixels and, where they are needed, a histogram or an exact sum."""
+
+    cdef void *row
+    cdef tas_histogram histogram
+    cdef tas_exact_sum *exact
+
+    def __dealloc__(self):
+        free(self.row)
+        free(self.exact)
+        tas_close_histogram(&self.histogram)
+
+
+cdef bint _is_float(const tas_image *image) noexcept nogil:
+    return image.type == TAS_F32 or image.type == TAS_F64
+
+
+cdef _Scratch _scratch(const tas_image *image, const rule *r):
+    cdef _Scratch scratch = _Scratch()
+    cdef bint is_there
+    scratch.row = malloc(image.size[2] * 8)
+    is_there = scratch.row != NULL
+    if isnan(r.mu) and _is_float(image):
+        scratch.exact = <tas_exact_sum *> malloc(sizeof(tas_exact_sum))
+        is_there = is_there and scratch.exact != NULL
+    elif isnan(r.threshold) or isnan(r.margin):
+        is_there = is_there and tas_open_histogram(&scratch.histogram) == 0
+    if not is_there:
+        raise MemoryError("no memory for a row of pixels, or a histogram")
+    return scratch
 
 
 cdef level _level_of_integers(
     const tas_kernel *kernel, const tas_image *image, const tas_region *region, const rule *r,
-    void *copy, tas_histogram *histogram,
+    void *row, tas_histogram *histogram,
 ) noexcept nogil:
     cdef level at
     cdef tas_sums sums
-    cdef double margin = NAN
-    at.threshold = r.threshold
+    at.threshold, at.margin = r.threshold, r.margin
     if isnan(r.threshold) or isnan(r.margin):
-        tas_take_histogram(image, region, copy, histogram)
+        tas_take_histogram(image, region, row, histogram)
         if isnan(r.threshold):
             at.threshold = tas_otsu_mahotas(histogram) if r.as_mahotas else tas_otsu(histogram)
-        sums = tas_above(histogram, at.threshold, &margin)
+        sums = tas_above(histogram, at.threshold, &at.margin)
+        if not isnan(r.margin):
+            at.margin = r.margin
     else:
-        sums = tas_region_above(kernel, image, region, at.threshold, copy)
+        sums = tas_region_above(kernel, image, region, at.threshold, row)
     at.above = <double> sums.pixels
-    at.margin = margin if isnan(r.margin) else r.margin
     if r.as_mahotas:
         # The 1e-8 keeps mahotas from dividing by zero. On a constant image it also puts the mean
         # below every pixel, so that all of them are in the interval Mean.
@@ -321,22 +353,22 @@ cdef bint _is_off_the_pixels(double bound) noexcept nogil:
 
 
 cdef level _level_of_floats(
-    const tas_image *image, const tas_region *region, const rule *r, void *copy,
-    tas_exact_sum *exact,
+    const tas_image *image, const tas_region *region, const rule *r, _Scratch scratch
 ):
     """Sum up exactly, in Python's integers, so that the mean does not depend on any order."""
     cdef level at
+    cdef tas_exact_sum *exact = scratch.exact
     cdef int power
     at.threshold, at.margin, at.is_certain = r.threshold, r.margin, True
     with nogil:
-        tas_region_exactly(image, region, r.threshold, exact, copy)
+        tas_region_exactly(image, region, r.threshold, exact, scratch.row)
     total = 0
     for power in range(TAS_EXACT_POWERS):
         if exact.low[power] or exact.high[power]:
             low, high = exact.low[power], exact.high[power]  # Python's, which do not overflow
             total += low + (high << TAS_EXACT_SPLIT) << power
-    at.above = <double> exact.pixels
     pixels = exact.pixels
+    at.above = <double> exact.pixels
     at.mu = total / (pixels << 1074) if pixels else 0.0
     return at
 
@@ -362,28 +394,45 @@ cdef void _proportions(
 ) noexcept nogil:
     """Divide each half by its pixels. Mahotas's order is the off halves of the three intervals,
     then those of the negated images: the on pixels by their *off* neighbours, so backwards."""
-    cdef int interval, centre, value, at
+    cdef int interval, centre, value, half, place
     cdef uint64_t total
     for interval in range(3):
         for centre in range(2):
             total = 0
             for value in range(values):
                 total += counts.n[interval][centre][value]
-            at = 2 * interval + centre if not as_mahotas else 3 * (1 - centre) + interval
+            half = 3 * (1 - centre) + interval if as_mahotas else 2 * interval + centre
             for value in range(values):
-                out[at * values + (values - 1 - value if as_mahotas and centre == 0 else value)] = (
+                place = values - 1 - value if as_mahotas and centre == 0 else value
+                out[half * values + place] = (
                     <double> counts.n[interval][centre][value] / <double> total if total else 0.0
                 )
 
 
-cdef int _whole(const tas_image *image, tas_region *region) except -1:
+cdef tas_region _whole(const tas_image *image) noexcept:
+    cdef tas_region region
     cdef int axis
-    region.runs = NULL
+    memset(&region, 0, sizeof(region))
     region.pixels = 1
     for axis in range(3):
-        region.low[axis], region.high[axis] = 0, image.size[axis]
+        region.high[axis] = image.size[axis]
         region.pixels *= image.size[axis]
-    return 0
+    return region
+
+
+cdef tas_region *_regions(
+    Objects objects, const tas_image *image, tas_region *whole, size_t *count
+) except NULL:
+    """Return the regions to measure: those of the objects, or the whole image."""
+    cdef int axis
+    count[0] = 1
+    if objects is None:
+        return whole
+    for axis in range(3):
+        if objects.size[axis] != image.size[axis]:
+            raise ValueError("objects of an image of another size")
+    count[0] = objects.found.count
+    return objects.found.regions if count[0] else whole
 
 
 def measure(
@@ -410,60 +459,44 @@ def measure(
     """
     cdef Py_buffer image_view, out_view, levels_view
     cdef tas_image c_image
-    cdef tas_region whole
-    cdef const tas_region *region
     cdef const tas_kernel *run = _kernel(kernel)
     cdef rule r = rule(threshold, margin, mu, as_mahotas)
     cdef level at
-    cdef tas_histogram histogram
-    cdef tas_exact_sum *exact = NULL
     cdef tas_counts counts
+    cdef tas_region whole
+    cdef tas_region *regions
     cdef double *values_out = NULL
     cdef double *levels_out = NULL
-    cdef void *copy = NULL
-    cdef size_t i, count = 1 if objects is None else objects.found.count
-    cdef int values, status = 0
-    cdef bint is_float, has_histogram = False
+    cdef _Scratch scratch
+    cdef size_t i, count = 0
+    cdef int values = TAS_VALUES_3D if is_volume else TAS_VALUES_2D, status = 0
+    cdef bint is_float
 
-    _open_image(image, is_volume, &image_view, &c_image)
-    values = TAS_VALUES_3D if is_volume else TAS_VALUES_2D
     memset(&out_view, 0, sizeof(Py_buffer))  # so that it may be released unopened
     memset(&levels_view, 0, sizeof(Py_buffer))
+    _open_image(image, is_volume, &image_view, &c_image)
     try:
-        if objects is not None:
-            for i in range(3):
-                if objects.size[i] != c_image.size[i]:
-                    raise ValueError("objects of an image of another size")
-        is_float = c_image.type == TAS_F32 or c_image.type == TAS_F64
+        whole = _whole(&c_image)
+        regions = _regions(objects, &c_image, &whole, &count)
+        is_float = _is_float(&c_image)
         if is_float and (isnan(threshold) or isnan(margin)):
             raise ValueError("floats without a threshold and a margin")
         if out is not None:
             values_out = _open_doubles(out, &out_view, count * 6 * values)
         if levels is not None:
             levels_out = _open_doubles(levels, &levels_view, count * 4)
-        _whole(&c_image, &whole)
-        copy = malloc(c_image.size[2] * image_view.itemsize)
-        if copy == NULL:
-            raise MemoryError("no memory for a row of pixels")
-        if is_float and isnan(mu):
-            exact = <tas_exact_sum *> malloc(sizeof(tas_exact_sum))
-            if exact == NULL:
-                raise MemoryError("no memory for a sum")
-        elif isnan(threshold) or isnan(margin):
-            if tas_open_histogram(&histogram) != 0:
-                raise MemoryError("no memory for a histogram")
-            has_histogram = True
+        scratch = _scratch(&c_image, &r)
         with nogil:
             for i in range(count):
-                region = &whole if objects is None else &objects.found.regions[i]
                 if not isnan(mu):
-                    at.threshold, at.margin, at.mu, at.above = threshold, margin, mu, NAN
-                    at.is_certain = True
+                    at = level(threshold, margin, mu, NAN, True)
                 elif is_float:
                     with gil:
-                        at = _level_of_floats(&c_image, region, &r, copy, exact)
+                        at = _level_of_floats(&c_image, &regions[i], &r, scratch)
                 else:
-                    at = _level_of_integers(run, &c_image, region, &r, copy, &histogram)
+                    at = _level_of_integers(
+                        run, &c_image, &regions[i], &r, scratch.row, &scratch.histogram
+                    )
                 if not at.is_certain:
                     with gil:
                         at.margin = exact_margin(at.threshold)
@@ -471,17 +504,13 @@ def measure(
                     levels_out[4 * i], levels_out[4 * i + 1] = at.threshold, at.margin
                     levels_out[4 * i + 2], levels_out[4 * i + 3] = at.mu, at.above
                 if values_out != NULL:
-                    status = _count(run, &c_image, region, &at, reflect, &counts)
+                    status = _count(run, &c_image, &regions[i], &at, reflect, &counts)
                     if status != 0:
                         break
                     _proportions(&counts, values, as_mahotas, values_out + 6 * values * i)
         if status != 0:
             raise MemoryError("no memory for the bits of a chunk of rows")
     finally:
-        free(copy)
-        free(exact)
-        if has_histogram:
-            tas_close_histogram(&histogram)
         PyBuffer_Release(&image_view)
         PyBuffer_Release(&out_view)
         PyBuffer_Release(&levels_view)
@@ -507,34 +536,32 @@ def count(
     """
     cdef Py_buffer view
     cdef tas_image c_image
-    cdef tas_region whole
-    cdef const tas_region *region
     cdef const tas_kernel *run = _kernel(kernel)
-    cdef level at
+    cdef level at = level(NAN, margin, mu, NAN, True)
     cdef tas_counts counts
-    cdef size_t i, n = 1 if objects is None else objects.found.count
+    cdef tas_region whole
+    cdef tas_region *regions
+    cdef size_t i, n = 0
     cdef int k, c, v, status = 0, values = TAS_VALUES_3D if is_volume else TAS_VALUES_2D
-    if (
-        <size_t> out.shape[0] != n or out.shape[1] != 3 or out.shape[2] != 2
-        or out.shape[3] != values
-    ):
-        raise ValueError(f"out must have the shape ({n}, 3, 2, {values})")
     _open_image(image, is_volume, &view, &c_image)
-    _whole(&c_image, &whole)
-    at.mu, at.margin = mu, margin
-    with nogil:
-        for i in range(n):
-            region = &whole if objects is None else &objects.found.regions[i]
-            status = _count(run, &c_image, region, &at, reflect, &counts)
-            if status != 0:
-                break
-            for k in range(3):
-                for c in range(2):
-                    for v in range(values):
-                        out[i, k, c, v] = counts.n[k][c][v]
-    PyBuffer_Release(&view)
-    if status != 0:
-        raise MemoryError("no memory for the bits of a chunk of rows")
+    try:
+        whole = _whole(&c_image)
+        regions = _regions(objects, &c_image, &whole, &n)
+        if (out.shape[0], out.shape[1], out.shape[2], out.shape[3]) != (n, 3, 2, values):
+            raise ValueError(f"out must have the shape ({n}, 3, 2, {values})")
+        with nogil:
+            for i in range(n):
+                status = _count(run, &c_image, &regions[i], &at, reflect, &counts)
+                if status != 0:
+                    break
+                for k in range(3):
+                    for c in range(2):
+                        for v in range(values):
+                            out[i, k, c, v] = counts.n[k][c][v]
+        if status != 0:
+            raise MemoryError("no memory for the bits of a chunk of rows")
+    finally:
+        PyBuffer_Release(&view)
 
 
 def from_histogram(const uint64_t[::1] counts, *, double threshold=NAN, bint as_mahotas=False):

@@ -14,6 +14,8 @@
     `measure` and `measure_objects`: statistics with the thresholds that they were taken at.
 ``tas.py``
     `tas` and `pftas`: the statistics alone, as arrays.
+``dispatch.py``
+    `kernels`: which SIMD variants of the core there are, and which one is used.
 ``mahotas.py``
     What `definition="mahotas"` takes from NumPy.
 ``reference.py``
@@ -22,16 +24,9 @@
     The compiled core; its C is in ``ext/``, and ``ext/README.md`` draws the adders.
 """
 
+from .dispatch import chosen_kernel, kernels
 from .inputs import Axes
-from .measure import (
-    ObjectsResult,
-    Scope,
-    TasResult,
-    chosen_kernel,
-    kernels,
-    measure,
-    measure_objects,
-)
+from .measure import ObjectsResult, Scope, TasResult, measure, measure_objects
 from .tas import pftas, tas
 from .thresholds import Border, Definition, Rule, Thresholds, hamilton, otsu
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError, UsageError
 from . import _tas
+from .dispatch import absent
 
 __all__ = ["Axes", "checked_image", "checked_out", "objects_of", "region_of"]
 
@@ -85,7 +86,9 @@ def _native(pixels: NDArray[Any]) -> NDArray[Any]:
     raise ImageError(_what(pixels), remedy=remedy)
 
 
-def region_of(mask: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
+def region_of(
+    mask: NDArray[Any], image: NDArray[Any], kernel: str | None = None, *, where: str = ""
+) -> _tas.Objects:
     """Find the pixels of a mask.
 
     Parameters
@@ -94,9 +97,15 @@ def region_of(mask: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
         True for the pixels that are measured.
     image : ndarray
         A checked image.
+    kernel : str, optional
+        As for `tas`.
+    where : str, optional
+        Which image it is, for the error.
 
     Raises
     ------
+    KernelError
+        When there is no such kernel.
     ImageError
         When the mask is of another type or shape, or has no pixel.
 
@@ -106,17 +115,19 @@ def region_of(mask: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
     >>> region_of(np.eye(2, 3, dtype=bool), image).pixels()
     [2]
     """
-    inside = np.asarray(mask)
+    inside = _plain("mask", mask)
     if inside.dtype != np.bool_:
         raise ImageError(f"mask of dtype {inside.dtype}", remedy="pass one of bool: mask != 0")
     _same_shape("mask", inside, image)
-    region = _tas.find_objects(inside, mask=True)
+    region = _find(inside, kernel, is_mask=True)
     if not len(region):
-        raise ImageError("mask without a pixel", remedy="leave the image out")
+        raise ImageError("mask without a pixel", where=where, remedy="leave the image out")
     return region
 
 
-def objects_of(labels: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
+def objects_of(
+    labels: NDArray[Any], image: NDArray[Any], kernel: str | None = None
+) -> _tas.Objects:
     """Find the objects of a label image.
 
     Parameters
@@ -126,9 +137,13 @@ def objects_of(labels: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
         order of bytes.
     image : ndarray
         A checked image.
+    kernel : str, optional
+        As for `tas`.
 
     Raises
     ------
+    KernelError
+        When there is no such kernel.
     ImageError
         When labels are no integers, negative, 2³² or more, or of another shape.
 
@@ -138,7 +153,7 @@ def objects_of(labels: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
     >>> objects_of(np.array([[0, 7, 7], [2, 0, 7]]), image).labels()
     [2, 7]
     """
-    numbers = np.asarray(labels)
+    numbers = _plain("labels", labels)
     if numbers.dtype.kind not in "iu":
         remedy = "pass integers; what is True or False is a mask" if numbers.dtype == bool else ""
         raise ImageError(f"labels of dtype {numbers.dtype}", remedy=remedy or "pass integers")
@@ -146,12 +161,25 @@ def objects_of(labels: NDArray[Any], image: NDArray[Any]) -> _tas.Objects:
     if not (numbers.dtype.isnative and numbers.flags.aligned):
         numbers = numbers.astype(numbers.dtype.newbyteorder("="))
     try:
-        return _tas.find_objects(numbers)
+        return _find(numbers, kernel)
     except ValueError:
         worst = int(numbers.min()) if numbers.min() < 0 else int(numbers.max())
         raise ImageError(
             f"label {worst}", remedy="number objects from 1 to 4294967295, background 0"
         ) from None
+
+
+def _find(labels: NDArray[Any], kernel: str | None, *, is_mask: bool = False) -> _tas.Objects:
+    try:
+        return _tas.find_objects(labels, mask=is_mask, kernel=kernel)
+    except LookupError as error:
+        raise absent(kernel, error) from None
+
+
+def _plain(what: str, array: NDArray[Any]) -> NDArray[Any]:
+    if isinstance(array, np.ma.MaskedArray):
+        raise ImageError(f"{what} that are a masked array", remedy="fill it: .filled(0)")
+    return np.asarray(array)
 
 
 def _same_shape(what: str, array: NDArray[Any], image: NDArray[Any]) -> None:

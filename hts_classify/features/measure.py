@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError, KernelError, UsageError
+from ..errors import ImageError, UsageError
 from . import _tas, mahotas
+from .dispatch import absent
 from .inputs import Axes, checked_image, objects_of, region_of
 from .thresholds import Rule, Thresholds
 
@@ -19,8 +20,6 @@ __all__ = [
     "ObjectsResult",
     "Scope",
     "TasResult",
-    "chosen_kernel",
-    "kernels",
     "measure",
     "measure_objects",
 ]
@@ -57,49 +56,6 @@ class ObjectsResult:
     """No pixel of the object (or image) is > T."""
     values: NDArray[np.float64]
     """54 (162) proportions of each: shape (objects, 54)."""
-
-
-def kernels() -> tuple[str, ...]:
-    """Name the kernels that this build has and this CPU can run, from slowest to fastest.
-
-    Examples
-    --------
-    >>> kernels()[:2]
-    ('scalar', 'u64')
-    """
-    return _tas.kernels()
-
-
-def chosen_kernel(name: str | None = None) -> str:
-    """Name the kernel that is used: the one asked for, the environment's, or the fastest.
-
-    Parameters
-    ----------
-    name : str, optional
-        As `kernel` of `tas`.
-
-    Raises
-    ------
-    KernelError
-        When this build or this CPU does not have it.
-
-    Examples
-    --------
-    >>> chosen_kernel("scalar")
-    'scalar'
-    """
-    try:
-        return _tas.chosen_kernel(name)
-    except LookupError as error:
-        raise _absent(name, error) from None
-
-
-def _absent(name: str | None, error: LookupError) -> KernelError:
-    return KernelError(
-        f"no TAS kernel {error.args[0]!r} in this build on this CPU",
-        where="" if name else "HTS_CLASSIFY_KERNEL",
-        remedy=f"use one of {', '.join(kernels())}, or name none",
-    )
 
 
 def measure(
@@ -141,7 +97,7 @@ def measure(
     pixels = checked_image(image, axes)
     if axes == "nyx":
         raise UsageError("measure with axes='nyx'", remedy="measure one image of the stack a time")
-    region = None if mask is None else region_of(mask, pixels)
+    region = None if mask is None else region_of(mask, pixels, kernel)
     values = np.empty(values_of(axes))
     at = np.empty(4)
     is_volume = axes == "zyx"
@@ -186,7 +142,7 @@ def measure_objects(
     ([2, 4], [2, 4], [5.0, 8.0])
     """
     pixels = checked_image(image, axes)
-    objects = checked_objects(labels, pixels, axes)
+    objects = checked_objects(labels, pixels, axes, kernel)
     values = np.empty((len(objects), values_of(axes)))
     at = np.empty((len(objects), 4))
     is_volume = axes == "zyx"
@@ -202,13 +158,15 @@ def measure_objects(
     )
 
 
-def checked_objects(labels: NDArray[Any], pixels: NDArray[Any], axes: Axes | None) -> _tas.Objects:
+def checked_objects(
+    labels: NDArray[Any], pixels: NDArray[Any], axes: Axes | None, kernel: str | None
+) -> _tas.Objects:
     """Find the objects of a label image beside an image or a volume."""
     if axes == "nyx":
         raise UsageError(
             "labels with axes='nyx'", remedy="measure one image of the stack at a time"
         )
-    return objects_of(labels, pixels)
+    return objects_of(labels, pixels, kernel)
 
 
 def values_of(axes: Axes | None) -> int:
@@ -236,8 +194,13 @@ def write(
     """Write the statistics of an image, or of its regions, to `values`, and where to `at`."""
     T, m, mu, above = _given(pixels, rule)
     exact_margin = partial(mahotas.deviation, pixels) if rule.as_mahotas else None
-    if region is not None:
-        _check_region(rule, scope)
+    if scope not in ("object", "image"):
+        raise UsageError(f"scope={scope!r}", remedy="use object or image")
+    if region is not None and rule.as_mahotas:
+        raise UsageError(
+            "a mask or labels with definition='mahotas'",
+            remedy="use the standard definition: mahotas has neither",
+        )
     try:
         if region is not None and scope == "image" and mu != mu:
             whole = np.empty(4)
@@ -258,7 +221,7 @@ def write(
             exact_margin,
         )
     except LookupError as error:
-        raise _absent(kernel, error) from None
+        raise absent(kernel, error) from None
     if at is not None and mu == mu:
         at[..., 3] = above
 
@@ -283,13 +246,3 @@ def _given(pixels: NDArray[Any], rule: Rule) -> tuple[float, float, float, float
             remedy="give both in its units: tas(image, threshold=…, margin=…)",
         )
     return T, m, NAN, NAN
-
-
-def _check_region(rule: Rule, scope: Scope) -> None:
-    if scope not in get_args(Scope):
-        raise UsageError(f"scope={scope!r}", remedy="use object or image")
-    if rule.as_mahotas:
-        raise UsageError(
-            "a mask or labels with definition='mahotas'",
-            remedy="use the standard definition: mahotas has neither",
-        )

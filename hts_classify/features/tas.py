@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from . import _tas
 from .inputs import Axes, checked_image, checked_out, region_of
 from .measure import Scope, checked_objects, values_of, write
 from .thresholds import Border, Definition, Rule
@@ -189,9 +190,9 @@ def _values(
     if axes == "nyx":
         return _stack(pixels, rule, mask, labels, scope, kernel, out)
     if mask is not None:
-        region = region_of(mask, pixels)
+        region = region_of(mask, pixels, kernel)
     elif labels is not None:
-        region = checked_objects(labels, pixels, axes)
+        region = checked_objects(labels, pixels, axes, kernel)
         shape = (len(region), *shape)
     values = checked_out(out, shape)
     is_volume = axes == "zyx"
@@ -219,7 +220,12 @@ def _stack(
             remedy="pass one value for each pixel",
         )
     values = checked_out(out, (len(stack), 54))
-    for i, pixels in enumerate(stack):
-        region = None if mask is None else region_of(mask[i], pixels)
-        write(pixels, region, values[i], None, rule, scope=scope, is_volume=False, kernel=kernel)
+    regions: list[_tas.Objects | None] = [None] * len(stack)
+    if mask is not None:
+        regions = [
+            region_of(inside, pixels, kernel, where=f"image {i} of the stack")
+            for i, (inside, pixels) in enumerate(zip(mask, stack, strict=True))
+        ]
+    for pixels, region, row in zip(stack, regions, values, strict=True):
+        write(pixels, region, row, None, rule, scope=scope, is_volume=False, kernel=kernel)
     return values

@@ -139,6 +139,20 @@ def test_info_reads_no_pixels(tiny_plate: Path, tmp_path: Path) -> None:
     assert main(["info", str(plate)]) == 0
 
 
+def test_info_names_the_kernels_and_the_one_that_is_used(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["info", "--kernels"]) == 0
+    assert re.search(r"kernels +scalar, u64.*\nused +\w+\n", capsys.readouterr().out)
+    monkeypatch.setenv("HTS_CLASSIFY_KERNEL", "u64")
+    assert main(["info", "--kernels"]) == 0
+    assert re.search(r"used +u64\n", capsys.readouterr().out)
+    monkeypatch.setenv("HTS_CLASSIFY_KERNEL", "mmx")
+    assert main(["info", "--kernels"]) == 2
+    assert "HTS_CLASSIFY_KERNEL: no TAS kernel 'mmx'" in capsys.readouterr().err
+    assert main(["info", "plate.zarr", "--kernels"]) == 2
+
+
 def test_synthetic_plates_are_ready_to_classify(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
