@@ -245,6 +245,8 @@ def find_objects(labels, *, bint mask=False, str kernel=None):
             raise ValueError(f"{view.ndim} axes")
         if view.format == NULL or view.format[1] != 0 or view.format[0] not in b"?bBhHiIlLqQ":
             raise ValueError("labels of no type that is read here")
+        if mask and view.itemsize != 1:
+            raise ValueError("a mask of more than a byte a pixel")
         c_labels.labels = <const char *> view.buf
         c_labels.bytes = view.itemsize
         c_labels.is_signed = view.format[0] in b"bhilq"

@@ -141,7 +141,7 @@ const void *tas_next_pixels(tas_walk *walk, size_t *n);
 typedef struct {
     const char *labels;
     size_t bytes;
-    int is_signed, is_mask; /* a mask is 1 wherever it is not 0 */
+    int is_signed, is_mask; /* a mask has one byte a pixel; what is not 0 is 1 */
     size_t size[3];
     ptrdiff_t stride[3];
 } tas_labels;

@@ -22,6 +22,9 @@ static double pixel_at(const tas_image *image, const size_t at[3])
 
 static int is_inside(const tas_region *region, const size_t at[3])
 {
+    for (int axis = 0; axis < 3; axis++)
+        if (at[axis] < region->low[axis] || at[axis] >= region->high[axis])
+            return 0;
     if (region->runs == NULL)
         return 1;
     const tas_run *run = tas_first_run(region, at[0], at[1]);

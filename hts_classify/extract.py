@@ -38,7 +38,7 @@ from .vocabulary import PLATE, SITE, WELL, FeatureKind, feature_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TILE_SIZE", "Extraction", "WellCost", "extract"]
+__all__ = ["TILE_SIZE", "Extraction", "WellCost", "extract", "pixel_rule"]
 
 TILE_SIZE = 128
 """Longest side of a tile in pixels, unless asked otherwise."""
@@ -85,6 +85,7 @@ def extract(
     out: str | Path,
     *,
     features: FeatureKind = "pftas",
+    full_scale: int | None = None,
     factor: int | None = None,
     scheduler: Scheduler = "threads",
     on_well: Callable[[str, dict[str, float]], None] | None = None,
@@ -102,6 +103,9 @@ def extract(
     features : {"pftas", "tas"}, optional
         Otsu's threshold and the foreground's standard deviation as margin, or Hamilton's fixed
         threshold and margin.
+    full_scale : int, optional
+        The brightest value that the camera writes, which scales Hamilton's threshold: 4095 for
+        12 bits; the type's largest unless given.
     factor : int, optional
         Pixels of a field along one side of a tile's pixel; by default what brings the longer
         side down to 128.
@@ -118,7 +122,8 @@ def extract(
     Raises
     ------
     UsageError
-        When the folder holds a pass over another plate or with other settings.
+        When the folder holds a pass over another plate or with other settings; for a full scale
+        that the pixels do not hold, or that goes with no fixed threshold.
     PlateError
         When no field could be read.
 
@@ -135,27 +140,44 @@ def extract(
     (True, 0)
     """
     out = Path(out)
+    rule = pixel_rule(plate, features, full_scale)
     factor = factor or tile_factor(plate.field_shape, TILE_SIZE)
     shape = (len(plate.fields), len(plate.channels), *tile_shape(plate.field_shape, factor))
-    claim(out / "features" / "pass.json", _settings(plate, features, factor))
+    claim(out / "features" / "pass.json", _settings(plate, rule, factor))
     TileStore.create(out / "tiles.zarr", shape)
     places = [_Place(field, row) for row, field in enumerate(plate.fields)]
     wells = {well: list(group) for well, group in groupby(places, key=lambda p: p.field.well)}
-    job = _Pass(plate, out, features, factor)
+    job = _Pass(plate, out, rule, factor)
     todo = [wells[well] for well in _unread(job, wells)]
     costs = _compute(job, todo, scheduler, on_well)
     return _collect(job, list(wells), costs)
 
 
-def _settings(plate: Plate, features: FeatureKind, factor: int) -> dict[str, Any]:
+def pixel_rule(plate: Plate, features: FeatureKind, full_scale: int | None) -> Rule:
+    """Return the rule for a plate's thresholds.
+
+    Raises
+    ------
+    UsageError
+        For a full scale that the pixels do not hold, or that goes with no fixed threshold.
+    """
+    rule = Rule(features, full_scale=full_scale)
+    rule.fixed(_LARGEST.get(plate.dtype, 65535))
+    return rule
+
+
+_LARGEST = {"uint8": 255, "uint16": 65535}
+
+
+def _settings(plate: Plate, rule: Rule, factor: int) -> dict[str, Any]:
     return {
         "plate": plate.name,
         "fields": digest([[f.well, f.site, f.path] for f in plate.fields]),
         "channels": list(plate.channels),
         "dtype": plate.dtype,
         "field_shape": list(plate.field_shape),
-        "features": features,
-        "full_scale": {"uint8": 255, "uint16": 65535}.get(plate.dtype),
+        "features": rule.kind,
+        "full_scale": rule.full_scale or _LARGEST.get(plate.dtype),
         "tile_factor": factor,
     }
 
@@ -174,7 +196,7 @@ class _Pass:
 
     plate: Plate
     out: Path
-    features: FeatureKind
+    rule: Rule
     factor: int
 
     def shard(self, well: str) -> Path:
@@ -187,7 +209,7 @@ class _Pass:
         tiles, cost = TileStore(self.out / "tiles.zarr"), WellCost()
         records = [self._field(place.field, place.row, tiles, cost) for place in places]
         well = places[0].field.well
-        schema = shard_schema(self.plate.channels, self.features)
+        schema = shard_schema(self.plate.channels, self.rule.kind)
         write_table(self.shard(well), pa.Table.from_pylist(records, schema=schema))
         return well, asdict(cost)
 
@@ -209,9 +231,9 @@ class _Pass:
             return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
         was_read = perf_counter()
         for channel, image in zip(plate.channels, pixels, strict=True):
-            result = measure(image, Rule(self.features))
+            result = measure(image, self.rule)
             record[flag_column(channel)] = result.empty
-            record |= zip(feature_columns(self.features, channel), result.values, strict=True)
+            record |= zip(feature_columns(self.rule.kind, channel), result.values, strict=True)
         measured = perf_counter()
         tile = downscale(pixels, self.factor)
         downscaled = perf_counter()

@@ -84,6 +84,7 @@ def predict(
             plate,
             out,
             features=card["features"],
+            full_scale=card["full_scale"],
             factor=card["tile_factor"],
             on_well=lambda *_well: advance(1),
         )

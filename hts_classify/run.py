@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .compare import compare
 from .errors import UsageError
 from .evaluate import dose_responses, positions
-from .extract import TILE_SIZE, Extraction, extract
+from .extract import TILE_SIZE, Extraction, extract, pixel_rule
 from .files import claim, digest, read_json, whole, write_json
 from .models import CnnSettings, device_name
 from .models.settings import Device
@@ -91,6 +91,8 @@ class RunSettings:
     """Seed of folds and training."""
     features: FeatureKind = "pftas"
     """How TAS thresholds are set."""
+    full_scale: int | None = None
+    """The brightest value that the camera writes, for `features="tas"`; by default the type's."""
     tile_size: int = TILE_SIZE
     """Longest side of a tile in pixels, at the most."""
     cnn: CnnSettings = field(default_factory=CnnSettings)
@@ -185,6 +187,7 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     plate = select_channels(plate, settings.use or plate.channels)
     factor = tile_factor(plate.field_shape, settings.tile_size)
     tile_shape(plate.field_shape, factor)
+    pixel_rule(plate, settings.features, settings.full_scale)
     platemap = settings.platemap or find_platemap(path)
     if platemap is None:
         raise UsageError(
@@ -247,7 +250,12 @@ def _pass(job: _Job, progress: Progress) -> Extraction:
             advance(1)
 
         result = extract(
-            job.plate, job.out, features=job.settings.features, factor=job.factor, on_well=on_well
+            job.plate,
+            job.out,
+            features=job.settings.features,
+            full_scale=job.settings.full_scale,
+            factor=job.factor,
+            on_well=on_well,
         )
     job.timings.save()
     return result
@@ -276,6 +284,7 @@ def _card(job: _Job) -> dict[str, Any]:
         "channels": list(job.plate.channels),
         "dtype": job.plate.dtype,
         "features": job.settings.features,
+        "full_scale": job.settings.full_scale,
         "tile_factor": job.factor,
     }
 

@@ -48,6 +48,22 @@ def test_fixed_thresholds_on_request(tiny_plate: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(values, tas(image))
 
 
+def test_the_cameras_full_scale_scales_the_fixed_threshold(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
+    plate = open_plate(tiny_plate)
+    result = extract(plate, tmp_path / "tas", features="tas", full_scale=4095)
+    image = plate.read(plate.fields[3])[1]
+    values = result.features.iloc[3][feature_columns("tas", plate.channels[1])].to_numpy(float)
+    np.testing.assert_array_equal(values, tas(image, full_scale=4095))
+    assert not np.array_equal(values, tas(image))
+    with pytest.raises(UsageError, match="full_scale"):
+        extract(plate, tmp_path / "tas", features="tas")
+    with pytest.raises(UsageError, match="full_scale=4095 with kind='pftas'"):
+        extract(plate, tmp_path / "pftas", full_scale=4095)
+    assert not (tmp_path / "pftas").exists()
+
+
 def test_a_field_without_foreground_is_flagged(
     tiny_plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

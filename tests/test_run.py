@@ -390,15 +390,26 @@ def test_numbers_can_be_classes(tiny_plate: Path, quick: RunSettings, tmp_path: 
 def test_predicting_measures_as_the_models_were_trained(
     tiny_plate: Path, quick: RunSettings, tmp_path: Path
 ) -> None:
-    settings = replace(quick, features="tas", tile_size=32)
+    settings = replace(quick, features="tas", full_scale=20000, tile_size=32)
     out = run(tiny_plate, settings, out=tmp_path / "out")
     calls = predict(out / "models", tiny_plate, out=tmp_path / "calls")
-    assert [name for name in calls.features if name.startswith("Image_TAS_DNA")]
+    names = [name for name in calls.features if name.startswith("Image_TAS_DNA")]
+    trained_on = pd.read_parquet(out / "features.parquet")
+    np.testing.assert_array_equal(calls.features[names], trained_on[names])
     assert calls.tiles.shape[2:] == (32, 32)
     larger = Recipe(setting="texture", shape=(128, 96), compounds=3, replicates=1, fields=1)
     plate = write_plate(tmp_path / "larger.zarr", larger)
     calls = predict(out / "models", plate, out=tmp_path / "larger")
     assert calls.tiles.shape[2:] == (64, 48)
+
+
+def test_a_full_scale_without_meaning_is_refused_before_the_folder_is_claimed(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    for wrong in (replace(quick, full_scale=4095), replace(quick, features="tas", full_scale=0)):
+        with pytest.raises(UsageError, match="full_scale"):
+            run(tiny_plate, wrong, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_channels_are_used_and_found_again_by_name(

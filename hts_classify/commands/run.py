@@ -46,6 +46,13 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         help="how TAS thresholds are set: Otsu (pftas), or 30 of 255 grey levels (tas)",
     )
     parser.add_argument(
+        "--full-scale",
+        type=int,
+        metavar="N",
+        help="brightest value that the camera writes, with --features tas: 4095 for 12 bits in"
+        " 16 (default: the pixel type's largest)",
+    )
+    parser.add_argument(
         "--tile-size", type=int, default=128, help="longest side of a CNN tile (default 128)"
     )
     add_plate_options(parser)
@@ -117,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
         folds=options.folds,
         seed=options.seed,
         features=options.features,
+        full_scale=options.full_scale,
         tile_size=options.tile_size,
         device=options.device,
     )
