@@ -35,6 +35,17 @@ typedef struct {
     counter all[TAS_VALUES_3D], on[TAS_VALUES_3D], centre;
 } tally;
 
+/* As far as an image or a volume uses it: so that an image's stays in registers. */
+TAS_INLINE void copy_tally(tally *to, const tally *from, int values)
+{
+    TAS_UNROLL
+    for (int v = 1; v < values; v++) {
+        to->all[v] = from->all[v];
+        to->on[v] = from->on[v];
+    }
+    to->centre = from->centre;
+}
+
 /* One mask for each value: the pixels with v on neighbours, 0 < v < values. Bits 1 and 2 of v
  * choose among `low`, the others among `high`. */
 TAS_INLINE void one_hot(const neighbours *n, word valid, int values, int i,
@@ -102,26 +113,47 @@ static void add_tally(const tally *t, uint64_t pixels, int values,
 /* Bits of a chunk and one row above and below it, for each interval; in volumes, three times. */
 typedef uint64_t *bit_rows[TAS_INTERVALS];
 
+/* Lower, mean, upper as the pixels of a row are compared with them: whole numbers. */
+typedef struct {
+    unsigned cut[3];
+    uint64_t reached[3]; /* all ones, or zero where no pixel can be >= the cut */
+} whole_cuts;
+
 typedef struct {
     const tas_image *image;
     const tas_region *region;
     tas_outside outside;
     int deep;              /* planes beside the one that is counted: 0, or 1 on either side */
-    unsigned cut[3];       /* lower, mean, upper: as the pixels of a row are compared */
-    uint64_t reached[3];   /* all ones, or zero where no pixel can be >= the cut */
-    double real_cut[3];
+    whole_cuts cuts;
+    double real_cut[3];    /* lower, mean, upper */
     size_t columns, lanes; /* of the region's box; lanes of a row */
     size_t chunk;          /* rows of a chunk */
     size_t span;           /* lanes of an array of rows, with what may be read beside them */
     bit_rows bits[3];
-    uint64_t *valid;       /* the pixels of the chunk that are counted */
+    uint64_t *inside;      /* the pixels of a row that are the region's */
+    uint64_t *valid;       /* those of the chunk that are counted */
     size_t valid_rows;     /* without runs: the rows that `valid` is filled in for */
     uint64_t *sums[3][4];  /* of a plane, one interval: triple 1, 2, sides 1, 2 */
     uint8_t *levels;       /* a row of floats, each compared with the three cuts */
     void *copy;            /* a row of pixels that do not lie side by side */
+    const tas_run *next;   /* where the runs of the next row are looked for */
     const char *end;       /* of the image in memory: the byte after its last pixel's */
     void *memory;
 } workspace;
+
+/* Sets the bits from begin up to end of a row that is zero. */
+static void set_bits(uint64_t *row, size_t begin, size_t end)
+{
+    for (size_t lane = begin / LANE_BITS; lane * LANE_BITS < end; lane++) {
+        const size_t first = lane * LANE_BITS;
+        uint64_t bits = ~UINT64_C(0);
+        if (first < begin)
+            bits &= bits << (begin - first);
+        if (end - first < LANE_BITS)
+            bits &= (UINT64_C(1) << (end - first)) - 1;
+        row[lane] |= bits;
+    }
+}
 
 /* Lanes of a line of the cache, where arrays begin; and lanes before the first row: the bit to
  * the left of its first pixel is in the last of them. */
@@ -135,6 +167,7 @@ static int workspace_open(workspace *w, const tas_image *image, const tas_region
     w->region = region;
     w->deep = image->is_volume;
     w->valid_rows = 0;
+    w->next = region->runs;
     w->columns = region->high[2] - region->low[2];
     w->lanes = (w->columns + 2 + LANE_BITS - 1) / LANE_BITS;
     w->chunk = CHUNK_LANES / w->lanes < CHUNK_ROWS ? CHUNK_ROWS : CHUNK_LANES / w->lanes;
@@ -144,13 +177,14 @@ static int workspace_open(workspace *w, const tas_image *image, const tas_region
 
     const int arrays = planes * (TAS_INTERVALS + 4) + 1;
     const size_t row = w->lanes * LANE_BITS / sizeof(uint64_t); /* of one byte a pixel */
-    w->memory = malloc(((size_t)arrays * w->span + 9 * row + CACHE_LANES) * sizeof(uint64_t));
+    const size_t lanes = (size_t)arrays * w->span + w->lanes + 9 * row;
+    w->memory = malloc((lanes + CACHE_LANES) * sizeof(uint64_t));
     if (w->memory == NULL)
         return -1;
     uint64_t *at = w->memory;
     while ((uintptr_t)at % (CACHE_LANES * sizeof *at) != 0)
         at++;
-    memset(at, 0, (size_t)arrays * w->span * sizeof *at);
+    memset(at, 0, lanes * sizeof *at);
     w->valid = at + FRONT;
     at += w->span;
     for (int p = 0; p < planes; p++) {
@@ -159,9 +193,11 @@ static int workspace_open(workspace *w, const tas_image *image, const tas_region
         for (int s = 0; s < 4; s++, at += w->span)
             w->sums[p][s] = at + FRONT;
     }
-    w->levels = (uint8_t *)at;
-    w->copy = at + row;
-    memset(w->levels, 0, 9 * row * sizeof *at);
+    w->inside = at;
+    if (region->runs == NULL)
+        set_bits(w->inside, 0, w->columns);
+    w->levels = (uint8_t *)(at + w->lanes);
+    w->copy = at + w->lanes + row;
     w->end = image->pixels + tas_pixel_bytes[image->type];
     for (int axis = 0; axis < 3; axis++)
         if (image->stride[axis] > 0)
@@ -178,13 +214,13 @@ static void workspace_cut(workspace *w, const tas_cuts *cuts)
     for (int i = 0; i < 3; i++) {
         w->real_cut[i] = real[i];
         if (w->image->type == TAS_U8 || w->image->type == TAS_U16) {
-            w->reached[i] = real[i] <= top ? ~UINT64_C(0) : 0;
-            w->cut[i] = real[i] > 0 && real[i] <= top ? (unsigned)ceil(real[i]) : 0;
+            w->cuts.reached[i] = real[i] <= top ? ~UINT64_C(0) : 0;
+            w->cuts.cut[i] = real[i] > 0 && real[i] <= top ? (unsigned)ceil(real[i]) : 0;
         } else {
-            w->reached[i] = ~UINT64_C(0);
-            w->cut[i] = 0;
+            w->cuts.reached[i] = ~UINT64_C(0);
+            w->cuts.cut[i] = 0;
             for (int j = 0; j < 3; j++)
-                w->cut[i] += real[j] <= real[i];
+                w->cuts.cut[i] += real[j] <= real[i];
         }
     }
 }
@@ -200,34 +236,36 @@ DEFINE_LEVELS(levels_of_floats, float)
 DEFINE_LEVELS(levels_of_doubles, double)
 #undef DEFINE_LEVELS
 
-/* Writes the bits of a row's pixels, and zeros after them up to the end of the row. Memory may be
- * read up to `end`, beyond the row: that saves copying its last pixels. */
+/* Writes the bits of the row's pixels that are inside. Memory may be read up to `end`, beyond the
+ * row: that saves copying its last pixels. */
 #define DEFINE_BITS(name, pixel, at_least)                                                     \
-    TAS_INLINE void name##_lane(const workspace *w, const pixel *p, uint64_t keep,             \
+    TAS_INLINE void name##_lane(const whole_cuts *c, const pixel *p, uint64_t inside,          \
                                 uint64_t *band, uint64_t *lower, uint64_t *mean)               \
     {                                                                                          \
-        const uint64_t reaches_lower = at_least(p, (pixel)w->cut[0]) & w->reached[0] & keep;   \
-        const uint64_t reaches_upper = at_least(p, (pixel)w->cut[2]) & w->reached[2];          \
+        const uint64_t reaches_lower = at_least(p, (pixel)c->cut[0]) & c->reached[0] & inside; \
+        const uint64_t reaches_upper = at_least(p, (pixel)c->cut[2]) & c->reached[2];          \
         *band = reaches_lower & ~reaches_upper;                                                \
         *lower = reaches_lower;                                                                \
-        *mean = at_least(p, (pixel)w->cut[1]) & w->reached[1] & keep;                          \
+        *mean = at_least(p, (pixel)c->cut[1]) & c->reached[1] & inside;                        \
     }                                                                                          \
-    static void name(const workspace *shared, const pixel *x, const char *end, size_t to,      \
+    static void name(const workspace *w, const pixel *x, const char *end, size_t to,           \
                      bit_rows bits)                                                            \
     {                                                                                          \
-        const workspace here = *shared, *w = &here; /* so that it stays in registers */        \
+        const whole_cuts c = w->cuts; /* a copy, which no store below can change */            \
+        const uint64_t *inside = w->inside;                                                    \
         uint64_t *restrict band = bits[TAS_BAND] + to, *restrict lower = bits[TAS_LOWER] + to, \
                            *restrict mean = bits[TAS_MEAN] + to;                               \
-        const size_t full = w->columns / LANE_BITS, left = w->columns % LANE_BITS;             \
+        const size_t full = w->columns / LANE_BITS, lanes = w->lanes;                          \
         for (size_t i = 0; i < full; i++)                                                      \
-            name##_lane(w, x + i * LANE_BITS, ~UINT64_C(0), band + i, lower + i, mean + i);    \
-        pixel copy[LANE_BITS] = {0};                                                           \
+            name##_lane(&c, x + i * LANE_BITS, inside[i], band + i, lower + i, mean + i);      \
+        pixel copy[LANE_BITS];                                                                 \
         const pixel *rest = x + full * LANE_BITS;                                              \
-        if (end - (const char *)rest < (ptrdiff_t)sizeof copy)                                 \
-            rest = memcpy(copy, rest, left * sizeof *rest);                                    \
-        for (size_t i = full; i < w->lanes; i++)                                               \
-            name##_lane(w, rest, i == full ? (UINT64_C(1) << left) - 1 : 0, band + i,          \
-                        lower + i, mean + i);                                                  \
+        if (end - (const char *)rest < (ptrdiff_t)sizeof copy) {                               \
+            memset(copy, 0, sizeof copy);                                                      \
+            rest = memcpy(copy, rest, w->columns % LANE_BITS * sizeof *rest);                  \
+        }                                                                                      \
+        for (size_t i = full; i < lanes; i++) /* the last ones may hold no pixel at all */     \
+            name##_lane(&c, rest, inside[i], band + i, lower + i, mean + i);                   \
     }
 DEFINE_BITS(bits_of_bytes, uint8_t, at_least_u8)
 DEFINE_BITS(bits_of_shorts, uint16_t, at_least_u16)
@@ -253,29 +291,19 @@ static void pixels_to_bits(const workspace *w, size_t plane, size_t row, size_t 
     bits_of_bytes(w, w->levels, (char *)w->levels + room, to, bits);
 }
 
-/* Sets the bits from begin up to end of a row that is zero. */
-static void set_bits(uint64_t *row, size_t begin, size_t end)
-{
-    for (size_t lane = begin / LANE_BITS; lane * LANE_BITS < end; lane++) {
-        const size_t first = lane * LANE_BITS;
-        uint64_t bits = ~UINT64_C(0);
-        if (first < begin)
-            bits &= bits << (begin - first);
-        if (end - first < LANE_BITS)
-            bits &= (UINT64_C(1) << (end - first)) - 1;
-        row[lane] |= bits;
-    }
-}
-
-/* Marks the pixels of one row that the region has. */
-static void mark_runs(const workspace *w, size_t plane, size_t row, uint64_t *inside)
+/* Marks the pixels of one row that the region has. Rows come in order, mostly, so that a row's
+ * runs follow those of the row before. */
+static void mark_runs(workspace *w, size_t plane, size_t row)
 {
     const tas_region *region = w->region;
-    memset(inside, 0, w->lanes * sizeof *inside);
-    const tas_run *run = tas_first_run(region, plane, row);
     const tas_run *const end = region->runs + region->run_count;
+    const tas_run *run = w->next;
+    memset(w->inside, 0, w->lanes * sizeof *w->inside);
+    if (run == end || run->plane != plane || run->row != row)
+        run = tas_first_run(region, plane, row);
     for (; run < end && run->plane == plane && run->row == row; run++)
-        set_bits(inside, run->begin - region->low[2], run->end - region->low[2]);
+        set_bits(w->inside, run->begin - region->low[2], run->end - region->low[2]);
+    w->next = run;
 }
 
 /* Where the box reaches the image's edge, puts the edge pixel once more beside it. */
@@ -303,15 +331,13 @@ static int settle(size_t *position, size_t length, size_t low, size_t high, tas_
 }
 
 /* Fetches a chunk's rows of one plane, and the row above and below them. Plane and row count
- * from 1. `inside` is where the pixels counted are marked, for the plane that is counted. */
-static void fetch_rows(const workspace *w, size_t plane, size_t row, size_t rows, bit_rows bits,
+ * from 1. The plane that is counted says also which of its pixels are. */
+static void fetch_rows(workspace *w, size_t plane, size_t row, size_t rows, bit_rows bits,
                        int is_counted)
 {
     const tas_region *r = w->region;
     const size_t *size = w->image->size;
     const int has_plane = settle(&plane, size[0], r->low[0], r->high[0], w->outside);
-    uint64_t *inside = w->sums[0][0]; /* free until the sums are made */
-
     for (size_t i = 0; i < rows + 2; i++) {
         const size_t to = i * w->lanes;
         size_t y = row + i - 1;
@@ -322,15 +348,11 @@ static void fetch_rows(const workspace *w, size_t plane, size_t row, size_t rows
                 memset(bits[k] + to, 0, w->lanes * sizeof **bits);
             continue;
         }
+        if (r->runs != NULL)
+            mark_runs(w, plane, y);
         pixels_to_bits(w, plane, y, to, bits);
-        if (r->runs == NULL)
-            continue;
-        mark_runs(w, plane, y, inside);
-        for (int k = 0; k < TAS_INTERVALS; k++)
-            for (size_t lane = 0; lane < w->lanes; lane++)
-                bits[k][to + lane] &= inside[lane];
-        if (is_counted && !is_halo)
-            memcpy(w->valid + to - w->lanes, inside, w->lanes * sizeof *inside);
+        if (r->runs != NULL && is_counted && !is_halo)
+            memcpy(w->valid + to - w->lanes, w->inside, w->lanes * sizeof *w->inside);
     }
     if (w->outside == TAS_OUTSIDE_REFLECTS)
         for (int k = 0; k < TAS_INTERVALS; k++) {
@@ -381,7 +403,8 @@ TAS_INLINE void tally_chunk(const workspace *w, const uint64_t *bits, size_t row
                             int values)
 {
     const size_t lanes = w->lanes, last = rows * lanes;
-    tally t = *state;
+    tally t;
+    copy_tally(&t, state, values);
     for (size_t i = 0; i < last; i += STEP) {
         neighbours n[BLOCK];
         word centre[BLOCK], valid[BLOCK];
@@ -396,7 +419,7 @@ TAS_INLINE void tally_chunk(const workspace *w, const uint64_t *bits, size_t row
         }
         tally_block(&t, n, centre, valid, values);
     }
-    *state = t;
+    copy_tally(state, &t, values);
 }
 
 static void tally_image(const workspace *w, int k, size_t rows, tally *t)
@@ -445,21 +468,23 @@ static int count(const tas_image *image, const tas_region *region, const tas_cut
                  tas_outside outside, tas_counts *counts)
 {
     const size_t *low = region->low, *high = region->high;
+    const int values = image->is_volume ? TAS_VALUES_3D : TAS_VALUES_2D;
+    static const tally nothing;
     tally tallies[TAS_INTERVALS];
     workspace w;
     if (workspace_open(&w, image, region) != 0)
         return -1;
     w.outside = outside;
     workspace_cut(&w, cuts);
-    memset(tallies, 0, sizeof tallies);
+    for (int k = 0; k < TAS_INTERVALS; k++)
+        copy_tally(&tallies[k], &nothing, values);
     for (size_t z = low[0]; z < high[0]; z++)
         for (size_t y = low[1]; y < high[1]; y += w.chunk)
             count_chunk(&w, z, y, high[1] - y < w.chunk ? high[1] - y : w.chunk, tallies);
     free(w.memory);
     memset(counts, 0, sizeof *counts);
     for (int k = 0; k < TAS_INTERVALS; k++)
-        add_tally(&tallies[k], region->pixels, w.deep ? TAS_VALUES_3D : TAS_VALUES_2D,
-                  counts->n[k]);
+        add_tally(&tallies[k], region->pixels, values, counts->n[k]);
     return 0;
 }
 

@@ -43,6 +43,7 @@ void tas_close_histogram(tas_histogram *h)
     free(h->level);
     free(h->count);
     free(h->table);
+    *h = (tas_histogram){0}; /* closing it once more does nothing */
 }
 
 #define DEFINE_ADD(pixel, suffix)                                                              \

@@ -178,7 +178,7 @@ def _find(labels: NDArray[Any], kernel: str | None, *, is_mask: bool = False) ->
 
 def _plain(what: str, array: NDArray[Any]) -> NDArray[Any]:
     if isinstance(array, np.ma.MaskedArray):
-        raise ImageError(f"{what} that are a masked array", remedy="fill it: .filled(0)")
+        raise ImageError(f"{what} in a masked array", remedy=f"fill it: {what}.filled(0)")
     return np.asarray(array)
 
 

@@ -192,11 +192,11 @@ def write(
     kernel: str | None,
 ) -> None:
     """Write the statistics of an image, or of its regions, to `values`, and where to `at`."""
+    as_mahotas = rule.definition == "mahotas"
     T, m, mu, above = _given(pixels, rule)
-    exact_margin = partial(mahotas.deviation, pixels) if rule.as_mahotas else None
     if scope not in ("object", "image"):
         raise UsageError(f"scope={scope!r}", remedy="use object or image")
-    if region is not None and rule.as_mahotas:
+    if region is not None and as_mahotas:
         raise UsageError(
             "a mask or labels with definition='mahotas'",
             remedy="use the standard definition: mahotas has neither",
@@ -215,10 +215,10 @@ def write(
             m,
             mu,
             is_volume,
-            rule.as_mahotas,
-            rule.reflects,
+            as_mahotas,
+            as_mahotas or rule.border == "reflect",
             kernel,
-            exact_margin,
+            partial(mahotas.deviation, pixels) if as_mahotas else None,
         )
     except LookupError as error:
         raise absent(kernel, error) from None
@@ -228,16 +228,16 @@ def write(
 
 def _given(pixels: NDArray[Any], rule: Rule) -> tuple[float, float, float, float]:
     """Return T, m, mu and the number of pixels > T, as far as the pixels need not be asked."""
-    T, m, is_float = rule.threshold, rule.margin, pixels.dtype.kind == "f"
+    T, m, itemsize = rule.threshold, rule.margin, pixels.itemsize
+    as_mahotas = rule.definition == "mahotas"
     if T is None or m is None:
-        fixed = mahotas.THRESHOLD if is_float and rule.as_mahotas and rule.kind == "tas" else None
-        if not is_float:
-            fixed = rule.fixed(255 if pixels.itemsize == 1 else 65535)
+        # Floats have no largest value that a fixed threshold could be scaled to.
+        fixed = rule.fixed(255 if itemsize == 1 else 65535) if itemsize < 4 or as_mahotas else None
         T = fixed if T is None else T
         m = fixed if m is None else m
-    if not is_float:
+    if itemsize < 4:
         return NAN if T is None else T, NAN if m is None else m, NAN, NAN
-    if rule.as_mahotas and T is not None:
+    if as_mahotas and T is not None:
         m = mahotas.deviation(pixels, T) if m is None else m
         return T, m, mahotas.mean_of_floats(pixels, T), float(np.sum(pixels > T))
     if T is None or m is None:

@@ -86,16 +86,6 @@ class Rule:
                 remedy="give the camera's brightest value, a whole number from 1 to 65535",
             )
 
-    @property
-    def as_mahotas(self) -> bool:
-        """Whether the definition is mahotas's."""
-        return self.definition == "mahotas"
-
-    @property
-    def reflects(self) -> bool:
-        """Whether the edge pixel stands once more outside the image."""
-        return self.as_mahotas or self.border == "reflect"
-
     def fixed(self, maximum: int) -> int | None:
         """Return the T and m that are fixed for pixels up to `maximum`; None where found.
 
@@ -111,7 +101,7 @@ class Rule:
         """
         if self.kind != "tas":
             return None
-        if self.as_mahotas:
+        if self.definition == "mahotas":
             return mahotas.THRESHOLD
         if self.full_scale is None:
             return hamilton(maximum)

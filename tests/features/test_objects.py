@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hts_classify.features as features
-from hts_classify.errors import ImageError, UsageError
+from hts_classify.errors import ImageError, KernelError, UsageError
 from hts_classify.features import Rule, measure, measure_objects, pftas, reference, tas
 
 KERNELS = features.kernels()
@@ -166,6 +166,19 @@ def test_thousands_of_objects_equal_the_reference_one_by_one(kernel):
         np.testing.assert_array_equal(found.values[i], expected)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("shape", [(1100, 70), (40, 5000), (3, 300, 70)])
+def test_objects_of_more_than_a_chunk_of_rows_equal_the_reference(shape, kernel):
+    """The kernels fetch rows a chunk at a time: narrow ones by the hundred, wide ones by eight."""
+    image = noise(23, shape)
+    labels = (np.kron(noise(24, (shape[-2] // 5, shape[-1] // 5)), np.ones((5, 5))) > 70) * 1
+    labels = np.broadcast_to(labels, shape) * np.where(np.indices(shape)[-1] < shape[-1] // 2, 1, 2)
+    rows = tas(image, labels=labels, axes=AXES[len(shape)], kernel=kernel)
+    for number, row in enumerate(rows, start=1):
+        expected = reference.tas(image, threshold=30, margin=30, inside=labels == number)
+        np.testing.assert_array_equal(row, expected)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_objects_of_floats_equal_the_reference(dtype):
     image = np.random.default_rng(9).gamma(2.0, 0.3, (40, 132)).astype(dtype)
@@ -267,6 +280,14 @@ def test_a_mask_gives_what_the_one_object_gives():
         assert found.margin.tolist() == [alone.margin]
         assert found.mu.tolist() == [alone.mu]
         np.testing.assert_array_equal(found.values, [alone.values])
+
+
+def test_a_mask_is_true_wherever_its_bytes_are_not_zero():
+    """As NumPy has it, of a mask of 0 and 255 that is looked at as bool."""
+    image = noise(25, (3, 70))
+    bytes_ = np.array([0, 1, 2, 255], np.uint8)[noise(26, (3, 70)) % 4]
+    expected = pftas(image, mask=bytes_ != 0)
+    np.testing.assert_array_equal(pftas(image, mask=bytes_.view(bool)), expected)
 
 
 # ---- where thresholds come from -------------------------------------------------------------
@@ -516,3 +537,26 @@ def test_floats_without_thresholds_are_refused_with_labels_too():
     for region in ({"mask": INSIDE}, {"labels": ONES}):
         with pytest.raises(ImageError, match=message):
             tas(IMAGE.astype(float), threshold=1.0, **region)
+
+
+def test_an_empty_mask_in_a_stack_is_refused_by_its_place():
+    masks = np.stack([INSIDE, ~INSIDE])
+    with pytest.raises(ImageError, match=r"image 1 of the stack.*mask without a pixel"):
+        tas(np.stack([IMAGE, IMAGE]), mask=masks, axes="nyx")
+
+
+def test_masked_arrays_are_refused_as_masks_and_labels():
+    """Whether what they mask is in or out is not for us to say."""
+    for what, array in (("mask", INSIDE), ("labels", ONES)):
+        with pytest.raises(ImageError, match=f"{what}.* masked array"):
+            tas(IMAGE, **{what: np.ma.array(array, mask=INSIDE)})
+
+
+def test_an_absent_kernel_is_refused_and_a_named_one_comes_first_for_objects_too(monkeypatch):
+    monkeypatch.setenv("HTS_CLASSIFY_KERNEL", "vector")
+    for region in ({"mask": INSIDE}, {"labels": ONES}):
+        with pytest.raises(KernelError, match=r"^HTS_CLASSIFY_KERNEL: no TAS kernel 'vector'"):
+            tas(IMAGE, **region)
+        with pytest.raises(KernelError, match=r"no TAS kernel 'avx1024'.*use one of scalar, u64"):
+            tas(IMAGE, kernel="avx1024", **region)
+        assert tas(IMAGE, kernel="u64", **region).size == 54
