@@ -67,6 +67,8 @@ cdef extern from "tas.h" nogil:
     int tas_count(const tas_kernel *, const tas_image *, const tas_region *, const tas_cuts *,
                   tas_outside, tas_counts *)
 
+    int tas_all_finite(const tas_image *, void *copy)
+
     ctypedef struct tas_labels:
         const char *labels
         size_t bytes
@@ -81,8 +83,6 @@ cdef extern from "tas.h" nogil:
     ctypedef enum tas_status:
         TAS_DONE
         TAS_NO_MEMORY
-        TAS_NEGATIVE_LABEL
-        TAS_LARGE_LABEL
 
     tas_status tas_find_objects(const tas_kernel *, const tas_labels *, tas_objects *)
     void tas_free_objects(tas_objects *)
@@ -201,6 +201,24 @@ cdef double *_open_doubles(object array, Py_buffer *view, size_t count) except N
     return <double *> view.buf
 
 
+def all_finite(image):
+    """Say whether no pixel of an image, a volume or a stack of floats is infinite or NaN."""
+    cdef Py_buffer view
+    cdef tas_image c_image
+    cdef void *row
+    cdef bint answer = False
+    _open_image(image, image.ndim == 3, &view, &c_image)
+    row = malloc(c_image.size[2] * sizeof(double))
+    if row != NULL and _is_float(&c_image):
+        with nogil:
+            answer = tas_all_finite(&c_image, row)
+    free(row)
+    PyBuffer_Release(&view)
+    if row == NULL:
+        raise MemoryError("no memory for a row of pixels")
+    return answer
+
+
 # ---- objects -------------------------------------------------------------------------------
 
 
@@ -228,9 +246,8 @@ cdef class Objects:
 def find_objects(labels, *, bint mask=False, str kernel=None):
     """Find every object of a label image of integers, in one pass; 0 is background.
 
-    With `mask`, all that is not zero is one object. Raises ValueError("negative") and
-    ValueError("large") for labels that are, OverflowError for more than 2^32 - 1 pixels along an
-    axis.
+    With `mask`, all that is not zero is one object. Raises ValueError for labels that are
+    negative, or 2^32 or more, OverflowError for more than 2^32 - 1 pixels along an axis.
     """
     cdef Objects objects = Objects()
     cdef const tas_kernel *run = _kernel(kernel)
@@ -264,7 +281,7 @@ def find_objects(labels, *, bint mask=False, str kernel=None):
     if status == TAS_NO_MEMORY:
         raise MemoryError("no memory for the runs of a label image")
     if status != TAS_DONE:
-        raise ValueError("negative" if status == TAS_NEGATIVE_LABEL else "large")
+        raise ValueError("a label that is negative, or 2^32 or more")
     for axis in range(3):
         objects.size[axis] = c_labels.size[axis]
     return objects

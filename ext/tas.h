@@ -118,6 +118,9 @@ static inline const char *tas_row(const tas_image *image, size_t plane, size_t r
 const void *tas_row_pixels(const tas_image *image, size_t plane, size_t row, size_t begin,
                            size_t end, void *copy);
 
+/* Whether all pixels of a float image are finite; `copy` has room for a row. */
+int tas_all_finite(const tas_image *image, void *copy);
+
 /* The first run of a region at or after the start of a row; the row's runs follow it. */
 const tas_run *tas_first_run(const tas_region *region, size_t plane, size_t row);
 
@@ -155,8 +158,7 @@ typedef struct {
 typedef enum {
     TAS_DONE = 0,
     TAS_NO_MEMORY = -1,
-    TAS_NEGATIVE_LABEL = -2,
-    TAS_LARGE_LABEL = -3, /* 2^32 or more */
+    TAS_BAD_LABEL = -2, /* negative, or 2^32 or more */
 } tas_status;
 
 /* Fills in `objects`, which tas_free_objects frees; after an error there is nothing to free. */

@@ -8,31 +8,38 @@
 
 typedef struct {
     tas_run run;
-    uint32_t object; /* its index in order of appearance */
+    uint32_t object; /* its number in order of appearance */
 } found_run;
 
-/* What the pass has found. The hash table holds indices of objects + 1, by their labels. */
+/* An object as far as the pass has come; small, as all of them are at hand all the time. */
+typedef struct {
+    uint32_t label;
+    uint32_t low[3], high[3];
+    uint64_t pixels, runs;
+} found_object;
+
+/* What the pass has found. The hash table holds numbers of objects + 1, by their labels. */
 typedef struct {
     found_run *runs;
     size_t run_count, run_room;
-    tas_region *objects;
+    found_object *objects;
     size_t object_count, object_room;
-    size_t *slots;
+    uint32_t *slots;
     size_t slot_mask;
     size_t last; /* the object of the run before */
 } finder;
 
-/* Twice as much room, once there is no more; NULL when memory ran out. */
-static void *grown(void *array, size_t count, size_t *room, size_t item)
+/* Room for `more` items, twice as much as before at least; NULL when memory ran out. */
+static void *grown(void *array, size_t count, size_t more, size_t *room, size_t item)
 {
-    if (count < *room)
+    if (count + more <= *room)
         return array;
-    *room = *room ? 2 * *room : 64;
+    *room = 2 * *room + more;
     return realloc(array, *room * item);
 }
 
 /* The slot where a label is, or would be. */
-static size_t *slot_of(const finder *f, uint32_t label)
+static uint32_t *slot_of(const finder *f, uint32_t label)
 {
     size_t at = (size_t)(label * UINT64_C(0x9e3779b97f4a7c15) >> 32) & f->slot_mask;
     while (f->slots[at] != 0 && f->objects[f->slots[at] - 1].label != label)
@@ -49,7 +56,7 @@ static int enlarge_slots(finder *f)
         return 0;
     f->slot_mask = count - 1;
     for (size_t i = 0; i < f->object_count; i++)
-        *slot_of(f, f->objects[i].label) = i + 1;
+        *slot_of(f, f->objects[i].label) = (uint32_t)i + 1;
     return 1;
 }
 
@@ -60,47 +67,43 @@ static int find_object(finder *f, uint32_t label)
         return 1;
     if (2 * f->object_count >= f->slot_mask && !enlarge_slots(f))
         return 0;
-    size_t *slot = slot_of(f, label);
+    uint32_t *slot = slot_of(f, label);
     if (*slot == 0) {
-        void *room = grown(f->objects, f->object_count, &f->object_room, sizeof *f->objects);
+        void *room = grown(f->objects, f->object_count, 1, &f->object_room, sizeof *f->objects);
         if (room == NULL)
             return 0;
         f->objects = room;
         f->objects[f->object_count++] =
-            (tas_region){.label = label, .low = {SIZE_MAX, SIZE_MAX, SIZE_MAX}};
-        *slot = f->object_count;
+            (found_object){.label = label, .low = {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
+        *slot = (uint32_t)f->object_count;
     }
     f->last = *slot - 1;
     return 1;
 }
 
-static void stretch(tas_region *object, int axis, size_t low, size_t high)
+static inline void stretch(found_object *object, int axis, uint32_t low, uint32_t high)
 {
-    if (low < object->low[axis])
-        object->low[axis] = low;
-    if (high > object->high[axis])
-        object->high[axis] = high;
+    object->low[axis] = low < object->low[axis] ? low : object->low[axis];
+    object->high[axis] = high > object->high[axis] ? high : object->high[axis];
 }
 
-static int add_run(finder *f, uint32_t label, tas_run run)
+/* There is room for the run. */
+static inline int add_run(finder *f, uint32_t label, tas_run run)
 {
-    void *room = grown(f->runs, f->run_count, &f->run_room, sizeof *f->runs);
-    if (room == NULL)
-        return 0;
-    f->runs = room;
     if (!find_object(f, label))
         return 0;
     f->runs[f->run_count++] = (found_run){run, (uint32_t)f->last};
-    tas_region *object = &f->objects[f->last];
+    found_object *object = &f->objects[f->last];
     object->pixels += run.end - run.begin;
-    object->run_count++;
-    stretch(object, 0, run.plane, run.plane + (size_t)1);
-    stretch(object, 1, run.row, run.row + (size_t)1);
+    object->runs++;
+    stretch(object, 0, run.plane, run.plane + 1);
+    stretch(object, 1, run.row, run.row + 1);
     stretch(object, 2, run.begin, run.end);
     return 1;
 }
 
-/* A negative label sets the sign of what all labels have in common, a large one a high bit. */
+/* A label that is negative, or 2^32 or more, shows in what all labels have in common as a high
+ * bit. */
 #define COPY_LABELS(type)                                                                      \
     do {                                                                                       \
         type all = 0;                                                                          \
@@ -109,7 +112,7 @@ static int add_run(finder *f, uint32_t label, tas_run run)
             all |= label;                                                                      \
             row[x] = (uint32_t)label;                                                          \
         }                                                                                      \
-        bits = (int64_t)all;                                                                   \
+        bits = (uint64_t)(int64_t)all;                                                         \
     } while (0)
 
 /* Copies a row of labels of whatever type. */
@@ -117,7 +120,7 @@ static tas_status copy_row(const tas_labels *labels, const char *from, uint32_t 
 {
     const size_t n = labels->size[2];
     const ptrdiff_t stride = labels->stride[2];
-    int64_t bits = 0;
+    uint64_t bits = 0;
     switch ((int)labels->bytes * (labels->is_signed ? -1 : 1)) {
     case 1: COPY_LABELS(uint8_t); break;
     case 2: COPY_LABELS(uint16_t); break;
@@ -130,9 +133,7 @@ static tas_status copy_row(const tas_labels *labels, const char *from, uint32_t 
     }
     for (size_t x = 0; labels->is_mask && x < n; x++)
         row[x] = row[x] != 0;
-    if (labels->is_signed && bits < 0)
-        return TAS_NEGATIVE_LABEL;
-    return (uint64_t)bits > UINT32_MAX ? TAS_LARGE_LABEL : TAS_DONE;
+    return bits > UINT32_MAX ? TAS_BAD_LABEL : TAS_DONE;
 }
 
 /* Where the run of equal labels ends that begins at x: `ends` has a bit for each last label. */
@@ -149,12 +150,17 @@ static tas_status add_runs(finder *f, const tas_labels *labels, const uint32_t *
                            const uint64_t *ends, uint32_t z, uint32_t y)
 {
     const uint32_t top = labels->is_signed && labels->bytes == 4 ? INT32_MAX : UINT32_MAX;
-    for (size_t x = 0, end; x < labels->size[2]; x = end) {
+    const size_t n = labels->size[2];
+    void *room = grown(f->runs, f->run_count, n, &f->run_room, sizeof *f->runs);
+    if (room == NULL)
+        return TAS_NO_MEMORY;
+    f->runs = room;
+    for (size_t x = 0, end; x < n; x = end) {
         end = end_of_run(ends, x);
         if (row[x] == 0)
             continue;
         if (row[x] > top)
-            return TAS_NEGATIVE_LABEL;
+            return TAS_BAD_LABEL;
         if (!add_run(f, row[x], (tas_run){z, y, (uint32_t)x, (uint32_t)end}))
             return TAS_NO_MEMORY;
     }
@@ -187,23 +193,33 @@ static int by_label(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Gives each object its runs, in order, then sorts the objects: they keep their runs. */
-static int sort_runs(const finder *f, tas_run *runs)
+/* Makes regions of the objects, and gives each its runs, in order. */
+static tas_status make_regions(const finder *f, tas_objects *objects)
 {
     size_t *next = malloc((f->object_count + 1) * sizeof *next), first = 0;
-    if (next == NULL)
-        return 0;
+    objects->count = f->object_count;
+    objects->regions = malloc((f->object_count + 1) * sizeof *objects->regions);
+    objects->runs = malloc((f->run_count + 1) * sizeof *objects->runs);
+    if (next == NULL || objects->regions == NULL || objects->runs == NULL) {
+        free(next);
+        return TAS_NO_MEMORY;
+    }
     for (size_t i = 0; i < f->object_count; i++) {
-        f->objects[i].runs = runs + first;
+        const found_object *o = &f->objects[i];
+        objects->regions[i] = (tas_region){o->label,
+                                           o->pixels,
+                                           {o->low[0], o->low[1], o->low[2]},
+                                           {o->high[0], o->high[1], o->high[2]},
+                                           objects->runs + first,
+                                           o->runs};
         next[i] = first;
-        first += f->objects[i].run_count;
+        first += o->runs;
     }
     for (size_t i = 0; i < f->run_count; i++)
-        runs[next[f->runs[i].object]++] = f->runs[i].run;
+        objects->runs[next[f->runs[i].object]++] = f->runs[i].run;
+    qsort(objects->regions, objects->count, sizeof *objects->regions, by_label);
     free(next);
-    if (f->object_count > 0)
-        qsort(f->objects, f->object_count, sizeof *f->objects, by_label);
-    return 1;
+    return TAS_DONE;
 }
 
 tas_status tas_find_objects(const tas_kernel *kernel, const tas_labels *labels,
@@ -212,20 +228,17 @@ tas_status tas_find_objects(const tas_kernel *kernel, const tas_labels *labels,
     finder f = {0};
     uint32_t *copy = malloc(labels->size[2] * sizeof *copy);
     uint64_t *ends = malloc((labels->size[2] / 64 + 1) * sizeof *ends);
-    tas_run *runs = NULL;
     tas_status status = TAS_NO_MEMORY;
+    *objects = (tas_objects){0, NULL, NULL};
     if (copy != NULL && ends != NULL)
         status = find_runs(kernel, labels, copy, ends, &f);
-    if (status == TAS_DONE) {
-        runs = malloc((f.run_count + 1) * sizeof *runs);
-        if (runs == NULL || !sort_runs(&f, runs))
-            status = TAS_NO_MEMORY;
-    }
+    if (status == TAS_DONE)
+        status = make_regions(&f, objects);
     free(copy);
     free(ends);
     free(f.runs);
+    free(f.objects);
     free(f.slots);
-    *objects = (tas_objects){f.object_count, f.objects, runs};
     if (status != TAS_DONE)
         tas_free_objects(objects);
     return status;

@@ -55,7 +55,7 @@ def checked_image(image: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
         raise ImageError(_what(pixels), remedy="leave it out: it has no pixels")
     if not pixels.flags.aligned:
         pixels = pixels.copy()
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+    if pixels.itemsize > 2 and not _tas.all_finite(pixels):
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(pixels))[0])
         raise ImageError(
             f"{_what(pixels)} with {pixels[at]} at {at}",
