@@ -202,13 +202,19 @@ def test_threads_change_nothing():
     np.testing.assert_array_equal(together, alone)
 
 
-def test_the_gil_is_released_while_pixels_are_counted():
+@pytest.mark.parametrize("call", ["tas", "pftas", "labels"])
+def test_the_gil_is_released_while_pixels_are_counted(call):
     image = noise(1, (1500, 1500))
     began, order = threading.Event(), []
+    calls = {
+        "tas": lambda: features.tas(image, kernel="scalar"),
+        "pftas": lambda: features.pftas(image, kernel="scalar"),
+        "labels": lambda: features.pftas(image[:200], labels=image[:200] // 64, kernel="scalar"),
+    }
 
     def work():
         began.set()
-        counts(image, 128.0, 30.0, kernel="scalar")
+        calls[call]()
         order.append("counted")
 
     interval = sys.getswitchinterval()
@@ -222,3 +228,18 @@ def test_the_gil_is_released_while_pixels_are_counted():
     finally:
         sys.setswitchinterval(interval)
     assert order == ["waited", "counted"]
+
+
+def test_threads_may_share_an_image_and_its_labels():
+    image, labels = noise(1, (200, 333), np.uint16), noise(2, (200, 333), top=40)
+    calls = [
+        lambda: features.pftas(image, labels=labels),
+        lambda: features.tas(image, labels=labels, scope="image"),
+        lambda: features.pftas(image.astype(float), definition="mahotas", threshold=900),
+        lambda: features.tas(image, mask=labels > 3),
+    ]
+    alone = [call() for call in calls]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda call: call(), calls * 8))
+    for found, expected in zip(together, alone * 8, strict=True):
+        np.testing.assert_array_equal(found, expected)
