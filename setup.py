@@ -7,11 +7,12 @@ from setuptools.command.build_ext import build_ext
 KERNELS = ["scalar", "u64", "avx2", "avx512", "neon"]
 PARTS = ["dispatch", "rows", "objects", "thresholds", *KERNELS]
 SOURCES = ["_tas.pyx", *(f"tas_{name}.c" for name in PARTS)]
-HEADERS = ["tas.h", "tas_adders.h", "tas_bitslice.h", "tas_target.h", "tas_wide.h"]
+HEADERS = ["tas.h", "tas_adders.h", "tas_bit_rows.h", "tas_bitslice.h", "tas_byte_sums.h"]
+HEADERS += ["tas_target.h", "tas_wide.h"]
 
 # Fused multiply-adds would change what Otsu's method finds on ties.
 FLAGS = {"msvc": ["/O2", "/fp:precise", "/std:c11"]}
-FLAGS_ELSEWHERE = ["-O3", "-ffp-contract=off"]
+FLAGS_ELSEWHERE = ["-O3", "-ffp-contract=off", "-fno-fast-math"]
 
 
 class BuildCore(build_ext):

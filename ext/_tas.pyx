@@ -3,14 +3,14 @@
 """The compiled core: buffers are checked here, the C below it trusts them.
 
 Nothing here knows NumPy; any buffer of unsigned bytes or shorts, floats or doubles will do,
-read-only ones too. Regions are fully looked at before the GIL is released.
+read-only ones too. All of it is done without the GIL, but for opening buffers and rounding sums of floats.
 """
 
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
     PyObject_GetBuffer,
 )
-from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, rint
+from libc.math cimport NAN, fabs, isnan, rint
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, getenv, malloc
@@ -103,8 +103,8 @@ cdef extern from "tas.h" nogil:
 
     ctypedef struct tas_exact_sum:
         uint64_t pixels
-        int64_t low[2046]
-        int64_t high[2046]
+        int64_t low[2047]
+        int64_t high[2047]
 
     void tas_region_exactly(const tas_image *, const tas_region *, double threshold,
                             tas_exact_sum *, void *copy)
@@ -150,18 +150,38 @@ def chosen_kernel(str name=None):
 # ---- buffers -------------------------------------------------------------------------------
 
 
+cdef char _kind(const Py_buffer *view) noexcept:
+    """Return the letter of a buffer's items; 0 for structures and for foreign byte order."""
+    cdef const char *format = view.format
+    cdef int one = 1
+    cdef char native = c"<" if (<char *> &one)[0] else c">"
+    if format == NULL:
+        return c"B"
+    if format[0] == native or format[0] == c"=" or format[0] == c"@":
+        format += 1
+    return format[0] if format[0] != 0 and format[1] == 0 else 0
+
+
+cdef bint _is_aligned(const Py_buffer *view) noexcept:
+    """Say whether all items lie at multiples of their size."""
+    cdef int axis
+    cdef bint answer = <size_t> view.buf % <size_t> view.itemsize == 0
+    for axis in range(view.ndim):
+        answer = answer and view.strides[axis] % view.itemsize == 0
+    return answer
+
+
 cdef int _open_image(object array, bint is_volume, Py_buffer *view, tas_image *image) except -1:
     """Fill in `image`; the caller releases `view`."""
     cdef int axis, spare
+    cdef char kind
     PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
     spare = 3 - view.ndim
     image.is_volume = is_volume
     if spare != (0 if is_volume else 1):
         PyBuffer_Release(view)
         raise ValueError(f"{view.ndim} axes")
-    kind = view.format[0] if view.format != NULL else c"B"
-    if view.format != NULL and view.format[1] != 0:
-        kind = 0
+    kind = _kind(view)
     if kind == c"B":
         image.type = TAS_U8
     elif kind == c"H":
@@ -171,6 +191,8 @@ cdef int _open_image(object array, bint is_volume, Py_buffer *view, tas_image *i
     elif kind == c"d":
         image.type = TAS_F64
     else:
+        kind = 0
+    if kind == 0 or not _is_aligned(view):
         PyBuffer_Release(view)
         raise ValueError("pixels of no type that is read here")
     image.pixels = <const char *> view.buf
@@ -189,7 +211,7 @@ cdef double *_open_doubles(object array, Py_buffer *view, size_t count) except N
     PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
     cdef size_t items = 1
     cdef ptrdiff_t expected = sizeof(double)
-    cdef bint is_right = view.format != NULL and view.format[0] == c"d" and view.format[1] == 0
+    cdef bint is_right = _kind(view) == c"d"
     cdef int axis
     for axis in reversed(range(view.ndim)):
         is_right = is_right and (view.shape[axis] == 1 or view.strides[axis] == expected)
@@ -202,11 +224,11 @@ cdef double *_open_doubles(object array, Py_buffer *view, size_t count) except N
 
 
 def all_finite(image):
-    """Say whether no pixel of an image, a volume or a stack of floats is infinite or NaN."""
+    """Say whether no pixel of an image, a volume or a stack is infinite or NaN."""
     cdef Py_buffer view
     cdef tas_image c_image
     cdef void *row
-    cdef bint answer = False
+    cdef bint answer = True
     _open_image(image, image.ndim == 3, &view, &c_image)
     row = malloc(c_image.size[2] * sizeof(double))
     if row != NULL and _is_float(&c_image):
@@ -243,11 +265,15 @@ cdef class Objects:
         return [self.found.regions[i].pixels for i in range(self.found.count)]
 
 
+class BadLabelError(Exception):
+    """A label is negative, or 2^32 or more."""
+
+
 def find_objects(labels, *, bint mask=False, str kernel=None):
     """Find every object of a label image of integers, in one pass; 0 is background.
 
-    With `mask`, all that is not zero is one object. Raises ValueError for labels that are
-    negative, or 2^32 or more, OverflowError for more than 2^32 - 1 pixels along an axis.
+    With `mask`, all that is not zero is one object. Raises BadLabelError for labels that
+    are negative, or 2^32 or more, OverflowError for more than 2^32 - 1 pixels along an axis.
     """
     cdef Objects objects = Objects()
     cdef const tas_kernel *run = _kernel(kernel)
@@ -260,13 +286,11 @@ def find_objects(labels, *, bint mask=False, str kernel=None):
         spare = 3 - view.ndim
         if spare not in (0, 1):
             raise ValueError(f"{view.ndim} axes")
-        if view.format == NULL or view.format[1] != 0 or view.format[0] not in b"?bBhHiIlLqQ":
-            raise ValueError("labels of no type that is read here")
-        if mask and view.itemsize != 1:
-            raise ValueError("a mask of more than a byte a pixel")
+        if _kind(&view) not in (b"?B" if mask else b"?bBhHiIlLqQ") or not _is_aligned(&view):
+            raise TypeError("labels, or a mask, of no type that is read here")
         c_labels.labels = <const char *> view.buf
         c_labels.bytes = view.itemsize
-        c_labels.is_signed = view.format[0] in b"bhilq"
+        c_labels.is_signed = _kind(&view) in b"bhilq"
         c_labels.is_mask = mask
         c_labels.size[0], c_labels.stride[0] = 1, 0
         for axis in range(view.ndim):
@@ -281,7 +305,7 @@ def find_objects(labels, *, bint mask=False, str kernel=None):
     if status == TAS_NO_MEMORY:
         raise MemoryError("no memory for the runs of a label image")
     if status != TAS_DONE:
-        raise ValueError("a label that is negative, or 2^32 or more")
+        raise BadLabelError("a label that is negative, or 2^32 or more")
     for axis in range(3):
         objects.size[axis] = c_labels.size[axis]
     return objects
@@ -371,25 +395,26 @@ cdef bint _is_off_the_pixels(double bound) noexcept nogil:
     return fabs(bound - rint(bound)) > 1e-6
 
 
-cdef level _level_of_floats(
-    const tas_image *image, const tas_region *region, const rule *r, _Scratch scratch
-):
+cdef int _level_of_floats(
+    const tas_image *image, const tas_region *region, const rule *r, _Scratch scratch, level *at
+) except -1:
     """Sum up exactly, in Python's integers, so that the mean does not depend on any order."""
-    cdef level at
     cdef tas_exact_sum *exact = scratch.exact
     cdef int power
     at.threshold, at.margin, at.is_certain = r.threshold, r.margin, True
     with nogil:
         tas_region_exactly(image, region, r.threshold, exact, scratch.row)
+    if exact.low[TAS_EXACT_POWERS - 1] or exact.high[TAS_EXACT_POWERS - 1]:
+        raise ValueError("a pixel that is infinite, or not a number")
     total = 0
-    for power in range(TAS_EXACT_POWERS):
+    for power in range(TAS_EXACT_POWERS - 1):
         if exact.low[power] or exact.high[power]:
             low, high = exact.low[power], exact.high[power]  # Python's, which do not overflow
             total += low + (high << TAS_EXACT_SPLIT) << power
     pixels = exact.pixels
     at.above = <double> exact.pixels
     at.mu = total / (pixels << 1074) if pixels else 0.0
-    return at
+    return 0
 
 
 # ---- the whole of it -----------------------------------------------------------------------
@@ -400,9 +425,7 @@ cdef int _count(
     bint reflect, tas_counts *counts,
 ) noexcept nogil:
     cdef tas_cuts cuts
-    cuts.lower = nextafter(at.mu - at.margin, INFINITY)
-    cuts.mean = nextafter(at.mu, INFINITY)
-    cuts.upper = at.mu + at.margin
+    cuts.lower, cuts.mean, cuts.upper = at.mu - at.margin, at.mu, at.mu + at.margin
     return tas_count(
         kernel, image, region, &cuts, TAS_OUTSIDE_REFLECTS if reflect else TAS_OUTSIDE_OFF, counts
     )
@@ -511,7 +534,7 @@ def measure(
                     at = level(threshold, margin, mu, NAN, True)
                 elif is_float:
                     with gil:
-                        at = _level_of_floats(&c_image, &regions[i], &r, scratch)
+                        _level_of_floats(&c_image, &regions[i], &r, scratch, &at)
                 else:
                     at = _level_of_integers(
                         run, &c_image, &regions[i], &r, scratch.row, &scratch.histogram
@@ -591,17 +614,21 @@ def from_histogram(const uint64_t[::1] counts, *, double threshold=NAN, bint as_
     """
     cdef tas_histogram histogram
     cdef tas_sums sums
-    cdef double deviation
+    cdef double deviation, pixels = 0
     cdef ptrdiff_t x
     if not 0 < counts.shape[0] <= 65536:
         raise ValueError(f"a histogram of {counts.shape[0]} levels")
     if tas_open_histogram(&histogram) != 0:
         raise MemoryError("no memory for a histogram")
     for x in range(counts.shape[0]):
+        pixels += <double> counts[x]
         if counts[x]:
             histogram.level[histogram.used] = <uint32_t> x
             histogram.count[histogram.used] = counts[x]
             histogram.used += 1
+    if pixels > 2.0**38:  # beyond, products of 256 bits overflow
+        tas_close_histogram(&histogram)
+        raise ValueError("more than 2^38 pixels")
     if isnan(threshold):
         threshold = tas_otsu_mahotas(&histogram) if as_mahotas else tas_otsu(&histogram)
     sums = tas_above(&histogram, threshold, &deviation)

@@ -9,6 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where the kernels of an instruction set are built. MinGW does not align what AVX spills. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__MINGW32__)
+#define TAS_X86 1
+#elif defined(__GNUC__) && defined(__aarch64__) && !defined(__AARCH64EB__)
+#define TAS_ARM 1
+#endif
+
 enum { TAS_INTERVALS = 3, TAS_CENTRES = 2 };
 enum { TAS_BAND = 0, TAS_LOWER = 1, TAS_MEAN = 2 };
 enum { TAS_ON = 0, TAS_OFF = 1 };
@@ -16,7 +23,8 @@ enum { TAS_VALUES_2D = 9, TAS_VALUES_3D = 27 }; /* on neighbours: 0-8, 0-26 */
 enum { TAS_LEVELS_U16 = 65536 };
 
 /* Pixels are in native order and aligned; strides are in bytes, of any sign. Axes are z, y, x;
- * an image has one plane and eight neighbours a pixel, a volume any number of planes and 26. */
+ * an image has one plane and eight neighbours a pixel, a volume any number of planes and 26.
+ * Memory from the lowest to the highest pixel may be read, also between the pixels. */
 typedef enum { TAS_U8, TAS_U16, TAS_F32, TAS_F64 } tas_pixel_type;
 
 typedef struct {
@@ -47,8 +55,9 @@ typedef struct {
  * (reflection; one pixel deep, that is the nearest edge pixel). */
 typedef enum { TAS_OUTSIDE_OFF = 0, TAS_OUTSIDE_REFLECTS = 1 } tas_outside;
 
-/* A pixel x is on in Lower when x >= lower, in Mean when x >= mean, in Band when
- * lower <= x < upper. Cuts need not be whole, nor within what the type of the pixels holds. */
+/* A pixel x is on in Lower when x > lower, in Mean when x > mean, in Band when
+ * lower < x < upper. Cuts need not be whole, nor within what the type of the pixels holds; with
+ * one that is not a number none is on. */
 typedef struct {
     double lower, mean, upper;
 } tas_cuts;
@@ -197,14 +206,14 @@ tas_sums tas_region_above(const tas_kernel *kernel, const tas_image *image,
                           const tas_region *region, double threshold, void *copy);
 
 /* An exact sum of floats: of (low[p] + 2^TAS_EXACT_SPLIT high[p]) 2^(p - 1074) for all p. */
-enum { TAS_EXACT_POWERS = 2046, TAS_EXACT_SPLIT = 26 };
+enum { TAS_EXACT_POWERS = 2047, TAS_EXACT_SPLIT = 26 }; /* the last for what is not finite */
 
 typedef struct {
     uint64_t pixels;
     int64_t low[TAS_EXACT_POWERS], high[TAS_EXACT_POWERS];
 } tas_exact_sum;
 
-/* The same of floats, all of them finite. */
+/* The pixels of a region above a threshold, of floats. */
 void tas_region_exactly(const tas_image *image, const tas_region *region, double threshold,
                        tas_exact_sum *sum, void *copy);
 

@@ -14,6 +14,9 @@
  *   word_add(a, b)       lane by lane, as integers
  *   word_sum(a)          of the lanes, as integers: uint64_t
  */
+#ifndef TAS_ADDERS_H
+#define TAS_ADDERS_H
+
 #include "tas.h"
 
 /* Words that are counted together: eight where that saves popcounts. */
@@ -21,9 +24,16 @@ enum { BLOCK = WORD_POPCOUNTS ? 1 : 8 };
 
 #if defined(__GNUC__)
 #define TAS_INLINE static inline __attribute__((always_inline))
-#define TAS_UNROLL _Pragma("GCC unroll 32")
 #else
 #define TAS_INLINE static inline
+#endif
+
+/* Clang passes over GCC's pragma without a word. */
+#if defined(__clang__)
+#define TAS_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define TAS_UNROLL _Pragma("GCC unroll 32")
+#else
 #define TAS_UNROLL
 #endif
 
@@ -88,7 +98,7 @@ typedef struct {
     word one, two;
 } pair;
 
-/* 3 + 2 + 3: eight neighbours in a plane. */
+/* 3 + 2 + 3: eight neighbours in a plane. Or 3 + 3 + 3, all nine pixels, which four planes hold. */
 TAS_INLINE neighbours add_three_rows(pair above, pair sides, pair below)
 {
     neighbours n;
@@ -99,12 +109,6 @@ TAS_INLINE neighbours add_three_rows(pair above, pair sides, pair below)
     n.n4 = half_add(carry_4a, carry_4b, &n.n8);
     n.n16 = word_zero();
     return n;
-}
-
-/* Nine times 3: all of a plane's three rows, 0-9. */
-TAS_INLINE neighbours add_three_triples(pair above, pair here, pair below)
-{
-    return add_three_rows(above, here, below); /* 9 is 8 + 1: the planes hold that too */
 }
 
 /* Three planes of a volume: 9 + 8 + 9. */
@@ -122,3 +126,5 @@ TAS_INLINE neighbours add_three_planes(neighbours a, neighbours b, neighbours c)
     n.n16 = word_or(c16, d16); /* at most 26, so never both */
     return n;
 }
+
+#endif

@@ -1,10 +1,14 @@
 /* The bit-sliced kernel on 256 bits: AVX2. */
 #include "tas.h"
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(TAS_X86)
+#include <immintrin.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "tas_target.h"
 TAS_TARGET_BEGIN("avx2,bmi,bmi2,popcnt")
-#include <immintrin.h>
 
 #define TAS_KERNEL tas_avx2
 #define TAS_NAME "avx2"

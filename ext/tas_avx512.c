@@ -1,10 +1,14 @@
 /* The bit-sliced kernel on 512 bits: AVX-512 with BW, VPOPCNTDQ. */
 #include "tas.h"
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(TAS_X86)
+#include <immintrin.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "tas_target.h"
 TAS_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,bmi,bmi2,popcnt")
-#include <immintrin.h>
 
 #define TAS_KERNEL tas_avx512
 #define TAS_NAME "avx512"

@@ -5,7 +5,7 @@
 
 static int any_cpu(void) { return 1; }
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(TAS_X86)
 /* The builtin asks the CPU, and the system whether it saves the registers. */
 static int has_avx2(void)
 {
@@ -28,10 +28,10 @@ static const struct {
 } table[] = {
     {&tas_scalar, any_cpu},
     {&tas_u64, any_cpu},
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(TAS_X86)
     {&tas_avx2, has_avx2},
     {&tas_avx512, has_avx512},
-#elif defined(__GNUC__) && defined(__aarch64__)
+#elif defined(TAS_ARM)
     {&tas_neon, any_cpu},
 #endif
 };
@@ -57,7 +57,7 @@ const tas_kernel *tas_find_kernel(const char *name)
 int tas_count(const tas_kernel *kernel, const tas_image *image, const tas_region *region,
               const tas_cuts *cuts, tas_outside outside, tas_counts *counts)
 {
-    const double thin = 1000; /* a pixel costs the scalar kernel that many times a bit */
+    const double thin = 500; /* a pixel costs the scalar kernel that many times a bit, or more */
     const double box = (double)(region->high[0] - region->low[0])
                        * (double)(region->high[1] - region->low[1])
                        * (double)(region->high[2] - region->low[2]);

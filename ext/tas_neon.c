@@ -1,7 +1,7 @@
 /* The bit-sliced kernel on 128 bits: NEON, which every 64-bit ARM has. */
 #include "tas.h"
 
-#if defined(__GNUC__) && defined(__aarch64__)
+#if defined(TAS_ARM)
 #include <arm_neon.h>
 
 #define TAS_KERNEL tas_neon

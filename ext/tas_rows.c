@@ -12,11 +12,11 @@ const void *tas_row_pixels(const tas_image *image, size_t plane, size_t row, siz
     const size_t n = end - begin;
     if (image->stride[2] == (ptrdiff_t)tas_pixel_bytes[image->type])
         return from;
-    switch (tas_pixel_bytes[image->type]) {
-    case 1: GATHER(uint8_t); break;
-    case 2: GATHER(uint16_t); break;
-    case 4: GATHER(uint32_t); break; /* the bits of a float */
-    default: GATHER(uint64_t);
+    switch (image->type) {
+    case TAS_U8: GATHER(uint8_t); break;
+    case TAS_U16: GATHER(uint16_t); break;
+    case TAS_F32: GATHER(float); break;
+    default: GATHER(double);
     }
     return copy;
 }

@@ -41,9 +41,9 @@ static unsigned on_bits(const scene *s, const size_t at[3])
     if (!is_inside(s->region, at))
         return 0;
     const double x = pixel_at(s->image, at);
-    const unsigned lower = x >= s->cuts->lower, mean = x >= s->cuts->mean;
-    const unsigned upper = x >= s->cuts->upper;
-    return (lower & !upper) << TAS_BAND | lower << TAS_LOWER | mean << TAS_MEAN;
+    const unsigned lower = x > s->cuts->lower, mean = x > s->cuts->mean;
+    const unsigned band = lower && x < s->cuts->upper;
+    return band << TAS_BAND | lower << TAS_LOWER | mean << TAS_MEAN;
 }
 
 /* Moves one step along an axis. Returns 0 where that leaves the image and outside is off. */

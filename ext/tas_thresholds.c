@@ -11,7 +11,7 @@
 
 /* ---- the histogram ------------------------------------------------------------------------- */
 
-/* A page of the table is a line of the cache. */
+/* A page of the table is as much as a line of the cache. */
 enum { PAGE_LEVELS = 8, PAGES = TAS_LEVELS_U16 / PAGE_LEVELS };
 enum { FEW_PIXELS = 1 << 14 }; /* regions of fewer only touch the pages that they use */
 
@@ -199,16 +199,16 @@ static int is_better(tas_sums all, tas_sums a, tas_sums b)
            > 0;
 }
 
-/* The same in floating point, where N s and b S fit into 63 bits. */
+/* The same in floating point; N s - b S is exact before it is rounded. */
 static double rough_numerator(tas_sums all, tas_sums b)
 {
-    const double root = (double)(int64_t)(all.pixels * b.total - b.pixels * all.total);
+    const double root = wide_difference(all.pixels, b.total, b.pixels, all.total);
     return root * root;
 }
 
 static double rough_denominator(tas_sums all, tas_sums b)
 {
-    return (double)(int64_t)b.pixels * (double)(int64_t)(all.pixels - b.pixels);
+    return (double)b.pixels * (double)(all.pixels - b.pixels);
 }
 
 uint32_t tas_otsu(const tas_histogram *h)
@@ -222,7 +222,6 @@ uint32_t tas_otsu(const tas_histogram *h)
         all.pixels += h->count[i];
         all.total += h->count[i] * (h->level[i] - lowest);
     }
-    const int fits = (double)all.pixels * (double)all.total < 9e18;
 
     tas_sums at = {h->count[0], 0}, best = at;
     uint32_t threshold = lowest;
@@ -235,9 +234,9 @@ uint32_t tas_otsu(const tas_histogram *h)
         const double denominator = rough_denominator(all, at);
         /* Multiplied out, as a division takes longer. */
         const double left = numerator * best_denominator, right = best_numerator * denominator;
-        if (fits && left < right * (1 - rounding))
+        if (left < right * (1 - rounding))
             continue;
-        if ((fits && left > right * (1 + rounding)) || is_better(all, at, best)) {
+        if (left > right * (1 + rounding) || is_better(all, at, best)) {
             best = at;
             best_numerator = numerator;
             best_denominator = denominator;
@@ -245,6 +244,11 @@ uint32_t tas_otsu(const tas_histogram *h)
         }
     }
     return threshold;
+}
+
+static double mahotas_between(double below, double above, double mean_below, double mean_above)
+{
+    return below * above * (mean_below - mean_above) * (mean_below - mean_above);
 }
 
 /* The two means are updated level by level as mahotas does, rounding included. In a gap between
@@ -264,15 +268,14 @@ uint32_t tas_otsu_mahotas(const tas_histogram *h)
     double below = first ? (double)h->count[0] : 0;
     const double pixels = below + above;
     double mean_below = 0, mean_above = weighted / above;
-    double best = below * above * (mean_below - mean_above) * (mean_below - mean_above);
+    double best = mahotas_between(below, above, mean_below, mean_above);
     uint32_t threshold = 0, level = 1;
     for (size_t i = first; i < h->used; i++) {
         for (; below > 0 && level < h->level[i]; level++) { /* nobody is at these levels */
             const double same_below = mean_below, same_above = mean_above;
             mean_below = mean_below * below / below;
             mean_above = mean_above * above / above;
-            const double between =
-                below * above * (mean_below - mean_above) * (mean_below - mean_above);
+            const double between = mahotas_between(below, above, mean_below, mean_above);
             if (between > best) {
                 best = between;
                 threshold = level;
@@ -289,8 +292,7 @@ uint32_t tas_otsu_mahotas(const tas_histogram *h)
             break;
         mean_below = (mean_below * below_before + moved) / below;
         mean_above = (mean_above * above_before - moved) / above;
-        const double between =
-            below * above * (mean_below - mean_above) * (mean_below - mean_above);
+        const double between = mahotas_between(below, above, mean_below, mean_above);
         if (between > best) {
             best = between;
             threshold = h->level[i];
@@ -376,7 +378,7 @@ static void add_exactly(tas_exact_sum *sum, double x)
     const unsigned exponent = bits >> FRACTION_BITS & EXPONENT_MASK;
     const uint64_t size = (bits & (leading - 1)) | (exponent ? leading : 0);
     const int64_t sign = x < 0 ? -1 : 1;
-    const unsigned power = exponent ? exponent - 1 : 0;
+    const unsigned power = exponent ? exponent - 1 : 0; /* of what is not finite, the last */
     sum->pixels++;
     sum->low[power] += sign * (int64_t)(size & ((1 << TAS_EXACT_SPLIT) - 1));
     sum->high[power] += sign * (int64_t)(size >> TAS_EXACT_SPLIT);

@@ -77,6 +77,23 @@ static inline wide wide_shl(wide a, int n)
     return a;
 }
 
+/* a b - c d, rounded twice at most, for products below 2^127. */
+static inline double wide_difference(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+#if defined(__SIZEOF_INT128__)
+    __extension__ typedef __int128 int128;
+    return (double)((int128)a * b - (int128)c * d);
+#else
+    const wide left = wide_times(wide_of(a), wide_of(b)), right = wide_times(wide_of(c), wide_of(d));
+    const int is_positive = wide_compare(left, right) > 0;
+    const wide size = is_positive ? wide_minus(left, right) : wide_minus(right, left);
+    double result = 0;
+    for (int i = WIDE_LIMBS - 1; i >= 0; i--)
+        result = result * 4294967296.0 + size.limb[i];
+    return is_positive ? result : -result;
+#endif
+}
+
 /* a / b, rounded once, for a and b > 0 below 2^192: long division to 56 digits, then a last one
  * that says whether anything is left. */
 static inline double wide_ratio(wide a, wide b)

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import FieldError, PlateError, UsageError
+from .errors import FieldError, ImageError, PlateError, UsageError
 from .features import Rule, measure
 from .files import claim, digest, whole
 from .plate import Field, Plate
@@ -231,7 +231,10 @@ class _Pass:
             return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
         was_read = perf_counter()
         for channel, image in zip(plate.channels, pixels, strict=True):
-            result = measure(image, self.rule)
+            try:
+                result = measure(image, self.rule)
+            except ImageError as error:
+                return record | {FAILED: error.what, FAILED_CHANNEL: channel}
             record[flag_column(channel)] = result.empty
             record |= zip(feature_columns(self.rule.kind, channel), result.values, strict=True)
         measured = perf_counter()

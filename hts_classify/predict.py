@@ -9,8 +9,9 @@ import numpy as np
 
 from .errors import ModelError
 from .extract import Extraction, extract
-from .files import claim, digest, read_json
+from .files import claim, digest
 from .models import device_name, load
+from .models.card import read_card
 from .models.settings import Device
 from .plate import Plate, open_plate, select_channels
 from .predictions import write_table
@@ -108,8 +109,7 @@ def _card(models: Path) -> dict[str, Any]:
             where=str(models),
             remedy="name the models/ folder of a finished run",
         )
-    card: dict[str, Any] = read_json(file)
-    return card
+    return read_card(file, ("channels", "dtype", "features", "full_scale", "tile_factor"))
 
 
 def _check(plate: Plate, card: dict[str, Any], models: Path) -> None:

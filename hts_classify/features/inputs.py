@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError, UsageError
 from . import _tas
-from .dispatch import absent
+from .dispatch import absent, checked_kernel
 
 __all__ = ["Axes", "checked_image", "checked_out", "objects_of", "region_of"]
 
 Axes = Literal["yx", "zyx", "nyx"]
 
+_LARGEST_LABEL = 2**32 - 1
 _NATIVE = {np.dtype(t) for t in (np.uint8, np.uint16, np.float32, np.float64)}
 
 
@@ -42,15 +43,13 @@ def checked_image(image: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
     >>> checked_image(np.ones((2, 2), dtype=">u2"), None).dtype.isnative
     True
     """
-    if axes is not None and axes not in get_args(Axes):
+    if axes is not None and (not isinstance(axes, str) or axes not in get_args(Axes)):
         raise UsageError(f"axes={axes!r}", remedy="use one of yx, zyx (volume), nyx (stack)")
-    pixels = np.asarray(image)
-    if isinstance(image, np.ma.MaskedArray):
-        raise ImageError(f"masked {_what(pixels)}", remedy="pass its data, and mask=~image.mask")
+    pixels = image if type(image) is np.ndarray else _plain("image", image)
     if pixels.dtype not in _NATIVE:
         pixels = _native(pixels)
     if pixels.ndim != (2 if axes is None else len(axes)):
-        raise ImageError(_what(pixels) + (f" for axes={axes!r}" if axes else ""), remedy=_AXES)
+        raise ImageError(_what(pixels), remedy=_about_axes(pixels.shape, axes))
     if pixels.size == 0:
         raise ImageError(_what(pixels), remedy="leave it out: it has no pixels")
     if not pixels.flags.aligned:
@@ -59,12 +58,18 @@ def checked_image(image: NDArray[Any], axes: Axes | None) -> NDArray[Any]:
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(pixels))[0])
         raise ImageError(
             f"{_what(pixels)} with {pixels[at]} at {at}",
-            remedy="replace what is infinite or not a number",
+            remedy="replace what is infinite or not a number, with 0 say",
         )
     return pixels
 
 
-_AXES = "pass one channel and one plane: an array of y and x; else axes='zyx' for a volume or 'nyx' for a stack of images"  # noqa: E501
+def _about_axes(shape: tuple[int, ...], axes: Axes | None) -> str:
+    if axes is not None:
+        return f"pass an array of {len(axes)} axes with axes={axes!r}"
+    if len(shape) != 3:
+        return "pass one channel and one plane: an array of y and x"
+    says = "say what it is: axes='zyx' for a volume, axes='nyx' for a stack of images"
+    return f"{says}; of channels pass one: image[..., 0]" if shape[2] in (3, 4) else says
 
 
 def _what(pixels: NDArray[Any]) -> str:
@@ -78,11 +83,13 @@ def _native(pixels: NDArray[Any]) -> NDArray[Any]:
     kind = pixels.dtype.kind
     remedy = "convert its pixels to uint8 or uint16"
     if kind == "b":
-        remedy += ": image.astype(np.uint8) * 255 has two levels; a mask goes to mask="
+        remedy += ", image.astype(np.uint8) * 255; a mask of another image goes to mask="
     elif kind == "i":
         remedy += ", having made sure that none is negative"
     elif kind == "f":
         remedy = "convert its pixels to float32 or float64"
+    elif kind not in "uc":
+        remedy = "pass an array of pixels"
     raise ImageError(_what(pixels), remedy=remedy)
 
 
@@ -155,31 +162,53 @@ def objects_of(
     """
     numbers = _plain("labels", labels)
     if numbers.dtype.kind not in "iu":
-        remedy = "pass integers; what is True or False is a mask" if numbers.dtype == bool else ""
-        raise ImageError(f"labels of dtype {numbers.dtype}", remedy=remedy or "pass integers")
+        remedy = "pass integers: labels.astype(np.int32)"
+        if numbers.dtype == np.bool_:
+            remedy = "number the objects: scipy.ndimage.label(mask)[0]; or pass it as mask="
+        raise ImageError(f"labels of dtype {numbers.dtype}", remedy=remedy)
     _same_shape("labels", numbers, image)
     if not (numbers.dtype.isnative and numbers.flags.aligned):
         numbers = numbers.astype(numbers.dtype.newbyteorder("="))
     try:
         return _find(numbers, kernel)
-    except ValueError:
-        worst = int(numbers.min()) if numbers.min() < 0 else int(numbers.max())
+    except _tas.BadLabelError:
+        is_bad = (numbers < 0) | (numbers > _LARGEST_LABEL)
+        at = tuple(int(i) for i in np.argwhere(is_bad)[0])
         raise ImageError(
-            f"label {worst}", remedy="number objects from 1 to 4294967295, background 0"
+            f"label {numbers[at]} at {at}",
+            remedy=f"number objects from 1 to {_LARGEST_LABEL}, background 0",
         ) from None
 
 
 def _find(labels: NDArray[Any], kernel: str | None, *, is_mask: bool = False) -> _tas.Objects:
+    kernel = checked_kernel(kernel)
     try:
         return _tas.find_objects(labels, mask=is_mask, kernel=kernel)
     except LookupError as error:
-        raise absent(kernel, error) from None
+        raise absent(error) from None
+    except OverflowError:
+        raise ImageError(
+            f"labels or mask of shape {labels.shape}", remedy="cut it: an axis has below 2³² pixels"
+        ) from None
 
 
-def _plain(what: str, array: NDArray[Any]) -> NDArray[Any]:
+def _plain(what: str, array: Any) -> NDArray[Any]:
+    """Return an array as NumPy's own; refuse what it cannot make one of."""
     if isinstance(array, np.ma.MaskedArray):
-        raise ImageError(f"{what} in a masked array", remedy=f"fill it: {what}.filled(0)")
-    return np.asarray(array)
+        remedy = "pass its data, and mask=~image.mask"
+        raise ImageError(
+            f"{what} in a masked array",
+            remedy=remedy if what == "image" else f"fill it: {what}.filled(0)",
+        )
+    if what == "labels" and isinstance(array, tuple):
+        raise ImageError(
+            "labels in a tuple", remedy="pass the array: scipy.ndimage.label returns it first"
+        )
+    try:
+        return np.asarray(array)
+    except Exception as error:  # whatever somebody else's array raises
+        name = type(array).__name__
+        raise ImageError(f"{what} of type {name}: {error}", remedy="pass an array") from error
 
 
 def _same_shape(what: str, array: NDArray[Any], image: NDArray[Any]) -> None:
@@ -190,13 +219,16 @@ def _same_shape(what: str, array: NDArray[Any], image: NDArray[Any]) -> None:
         )
 
 
-def checked_out(out: NDArray[np.float64] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def checked_out(
+    out: NDArray[np.float64] | None, shape: tuple[int, ...], *read: NDArray[Any] | None
+) -> NDArray[np.float64]:
     """Return the array that results are written to: the one passed, or a new one.
 
     Raises
     ------
     UsageError
-        When `out` has another type or shape, is not C-contiguous or is read-only.
+        When `out` has another type or shape, is not C-contiguous or is read-only, or shares
+        memory with an array that is still read when the first results are written.
 
     Examples
     --------
@@ -205,15 +237,15 @@ def checked_out(out: NDArray[np.float64] | None, shape: tuple[int, ...]) -> NDAr
     """
     if out is None:
         return np.empty(shape)
-    if (
-        not isinstance(out, np.ndarray)
-        or out.dtype != np.float64
-        or out.shape != shape
-        or not out.flags.carray
-    ):
-        what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+    if not isinstance(out, np.ndarray):
+        raise UsageError(f"out is {type(out).__name__}", remedy=f"pass an array of shape {shape}")
+    if out.dtype != np.float64 or out.shape != shape or not out.flags.carray:
+        layout = "" if out.flags.c_contiguous else ", not C-contiguous"
+        layout += "" if out.flags.writeable else ", read-only"
         raise UsageError(
-            f"out is {what}",
+            f"out is {out.dtype} {out.shape}{layout}",
             remedy=f"pass a C-contiguous, writeable array of float64 and shape {shape}",
         )
+    if any(array is not None and np.may_share_memory(out, array) for array in read):
+        raise UsageError("out shares memory with the input", remedy="pass an array of its own")
     return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError, UsageError
 from . import _tas, mahotas
-from .dispatch import absent
+from .dispatch import absent, checked_kernel
 from .inputs import Axes, checked_image, objects_of, region_of
 from .thresholds import Rule, Thresholds
 
@@ -96,7 +96,9 @@ def measure(
     """
     pixels = checked_image(image, axes)
     if axes == "nyx":
-        raise UsageError("measure with axes='nyx'", remedy="measure one image of the stack a time")
+        raise UsageError(
+            "measure with axes='nyx'", remedy="measure one image of the stack at a time"
+        )
     region = None if mask is None else region_of(mask, pixels, kernel)
     values = np.empty(values_of(axes))
     at = np.empty(4)
@@ -192,17 +194,22 @@ def write(
     kernel: str | None,
 ) -> None:
     """Write the statistics of an image, or of its regions, to `values`, and where to `at`."""
+    if not isinstance(rule, Rule):
+        raise UsageError(f"rule {rule!r}", remedy="pass a Rule, as Rule('tas', threshold=100)")
     as_mahotas = rule.definition == "mahotas"
+    kernel = checked_kernel(kernel)
     T, m, mu, above = _given(pixels, rule)
-    if scope not in ("object", "image"):
+    if not isinstance(scope, str) or scope not in ("object", "image"):
         raise UsageError(f"scope={scope!r}", remedy="use object or image")
+    if region is None and scope == "image":
+        raise UsageError("scope='image' without a mask or labels", remedy="leave it out")
     if region is not None and as_mahotas:
         raise UsageError(
             "a mask or labels with definition='mahotas'",
             remedy="use the standard definition: mahotas has neither",
         )
     try:
-        if region is not None and scope == "image" and mu != mu:
+        if region is not None and scope == "image":
             whole = np.empty(4)
             _tas.measure(pixels, None, None, whole, T, m, mu, is_volume, False, False, kernel, None)
             T, m, mu, above = whole.tolist()
@@ -221,7 +228,7 @@ def write(
             partial(mahotas.deviation, pixels) if as_mahotas else None,
         )
     except LookupError as error:
-        raise absent(kernel, error) from None
+        raise absent(error) from None
     if at is not None and mu == mu:
         at[..., 3] = above
 
@@ -235,14 +242,28 @@ def _given(pixels: NDArray[Any], rule: Rule) -> tuple[float, float, float, float
         fixed = rule.fixed(255 if itemsize == 1 else 65535) if itemsize < 4 or as_mahotas else None
         T = fixed if T is None else T
         m = fixed if m is None else m
+    if rule.full_scale is not None and pixels.max() > rule.full_scale:
+        at = tuple(int(i) for i in np.argwhere(pixels > rule.full_scale)[0])
+        raise ImageError(
+            f"pixel {pixels[at]} at {at} above full_scale={rule.full_scale}",
+            remedy="give the brightest value that the camera writes",
+        )
     if itemsize < 4:
         return NAN if T is None else T, NAN if m is None else m, NAN, NAN
     if as_mahotas and T is not None:
-        m = mahotas.deviation(pixels, T) if m is None else m
-        return T, m, mahotas.mean_of_floats(pixels, T), float(np.sum(pixels > T))
+        with np.errstate(all="ignore"):
+            m = mahotas.deviation(pixels, T) if m is None else m
+            mu = mahotas.mean_of_floats(pixels, T)
+        if not math.isfinite(mu) or not math.isfinite(m):
+            raise ImageError(
+                f"image of dtype {pixels.dtype} whose sum is beyond that type",
+                remedy="scale it down, or use the standard definition, which sums up exactly",
+            )
+        return T, m, mu, float(np.sum(pixels > T))
     if T is None or m is None:
+        lacks = [name for name, given in (("threshold", T), ("margin", m)) if given is None]
         raise ImageError(
-            f"image of dtype {pixels.dtype} without a threshold and a margin",
-            remedy="give both in its units: tas(image, threshold=…, margin=…)",
+            f"image of dtype {pixels.dtype} without a {' and a '.join(lacks)}",
+            remedy="use tas(image, threshold=…, margin=…), both in the image's units",
         )
     return T, m, NAN, NAN

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..errors import ImageError, UsageError
 from . import _tas
 from .inputs import Axes, checked_image, checked_out, region_of
 from .measure import Scope, checked_objects, values_of, write
@@ -16,7 +16,14 @@ from .thresholds import Border, Definition, Rule
 
 __all__ = ["pftas", "tas"]
 
-_rule = lru_cache(maxsize=64)(Rule)
+_cached = lru_cache(maxsize=64, typed=True)(Rule)
+
+
+def _rule(*parameters: Any) -> Rule:
+    try:
+        return _cached(*parameters)
+    except TypeError:  # one of them cannot be a key; the rule itself says what is wrong with it
+        return Rule(*parameters)
 
 
 def tas(
@@ -41,7 +48,7 @@ def tas(
     image : ndarray of uint8, uint16, float32 or float64
         One channel: an image (y, x), or what `axes` says; any strides, read-only or not. Pixels
         in foreign byte order, or not aligned, are copied first. Floats need `threshold` and
-        `margin`, and may not be infinite or NaN.
+        `margin`, and may not be infinite or NaN anywhere.
     axes : {"yx", "zyx", "nyx"}, optional
         An image, a volume with 26 neighbours a voxel, or a stack of n images. An array of three
         axes is refused without.
@@ -51,8 +58,8 @@ def tas(
         The objects that are measured, each by itself: 0 is background. Another object's pixel is
         an off neighbour. An object need not be connected.
     scope : {"object", "image"}, optional
-        Whose pixels set mu (and T and m, where they are found): each object's own, or the
-        mask's; or all of the image's.
+        With a mask or labels: whose pixels set mu (and T and m, where they are found): each
+        object's own, or the mask's; or all of the image's.
     definition : {"standard", "mahotas"}, optional
         `"mahotas"` equals `mahotas.features.tas` 1.4.19 to the last bit, in its order, for whole
         images and volumes; for float32 that of C-contiguous ones under NumPy 2, as mahotas
@@ -64,11 +71,12 @@ def tas(
         T and m in grey levels: 30 for 8 bits, round(30 · full_scale / 255) for 16 bits; with
         `"mahotas"` always 30.
     full_scale : int, optional
-        The brightest value that the camera writes; the type's largest unless given.
+        The brightest value that the camera writes; the type's largest unless given. A pixel
+        above it is an error.
     kernel : str, optional
         One of `kernels()`; else the environment's HTS_CLASSIFY_KERNEL; else the fastest.
     out : ndarray of float64, C-contiguous, the result's shape, optional
-        Where the result is written.
+        Where the result is written; for several images or objects, memory of its own.
 
     Returns
     -------
@@ -107,10 +115,7 @@ def tas(
     >>> values[9:18]  # Band, off: six pixels see one of the two, four see both
     array([0. , 0.6, 0.4, 0. , 0. , 0. , 0. , 0. , 0. ])
     """
-    try:
-        rule = _rule("tas", definition, border, threshold, margin, full_scale)
-    except TypeError as error:
-        raise UsageError(f"a rule of {error}", remedy="pass names and numbers") from None
+    rule = _rule("tas", definition, border, threshold, margin, full_scale)
     return _values(image, rule, axes, mask, labels, scope, kernel, out)
 
 
@@ -135,7 +140,7 @@ def pftas(
     Parameters
     ----------
     image : ndarray of uint8 or uint16
-        As for `tas`. Floats are for `definition="mahotas"` and a given threshold only.
+        As for `tas`. Floats only with `definition="mahotas"` and a threshold.
     axes, mask, labels, scope, border, kernel, out
         As for `tas`.
     definition : {"standard", "mahotas"}, optional
@@ -165,10 +170,7 @@ def pftas(
     >>> pftas(image, labels=image % 3).shape  # the objects 1 and 2
     (2, 54)
     """
-    try:
-        rule = _rule("pftas", definition, border, threshold)
-    except TypeError as error:
-        raise UsageError(f"a rule of {error}", remedy="pass names and numbers") from None
+    rule = _rule("pftas", definition, border, threshold)
     return _values(image, rule, axes, mask, labels, scope, kernel, out)
 
 
@@ -194,7 +196,7 @@ def _values(
     elif labels is not None:
         region = checked_objects(labels, pixels, axes, kernel)
         shape = (len(region), *shape)
-    values = checked_out(out, shape)
+    values = checked_out(out, shape, *((pixels,) if region is not None else ()))
     is_volume = axes == "zyx"
     write(pixels, region, values, None, rule, scope=scope, is_volume=is_volume, kernel=kernel)
     return values
@@ -215,11 +217,11 @@ def _stack(
             "labels with axes='nyx'", remedy="measure one image of the stack at a time"
         )
     if mask is not None and np.shape(mask) != stack.shape:
-        raise UsageError(
+        raise ImageError(
             f"mask of shape {np.shape(mask)} for a stack of shape {stack.shape}",
             remedy="pass one value for each pixel",
         )
-    values = checked_out(out, (len(stack), 54))
+    values = checked_out(out, (len(stack), 54), stack, mask)
     regions: list[_tas.Objects | None] = [None] * len(stack)
     if mask is not None:
         regions = [

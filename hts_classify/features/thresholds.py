@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -31,8 +32,16 @@ class Rule:
 
     Parameters
     ----------
-    kind, definition, border, threshold, margin, full_scale
-        The attributes.
+    kind : {"pftas", "tas"}, optional
+        T is Otsu's and m the standard deviation of the pixels > T; or both are fixed.
+    definition : {"standard", "mahotas"}, optional
+        `"mahotas"` equals mahotas 1.4.19 to the last bit, in its order.
+    border : {"constant", "reflect"}, optional
+        What is outside the image: off, unless given; or the edge pixel once more.
+    threshold, margin : float, optional
+        T and m in grey levels, in place of the kind's.
+    full_scale : int, optional
+        The brightest value that the camera writes, which scales a fixed T and m.
 
     Raises
     ------
@@ -72,13 +81,16 @@ class Rule:
             )
         _finite("threshold", self.threshold)
         _finite("margin", self.margin)
+        _finite("full_scale", self.full_scale)
         if self.full_scale is None:
             return
-        if (self.kind, self.definition) != ("tas", "standard"):
+        is_scaled = (self.kind, self.definition) == ("tas", "standard")
+        if not is_scaled or None not in (self.threshold, self.margin):
             raise UsageError(
-                f"full_scale={self.full_scale} with kind={self.kind!r} and "
-                f"definition={self.definition!r}",
-                remedy="leave it out: it scales Hamilton's threshold, in tas and standard alone",
+                f"full_scale={self.full_scale} with {self.kind}, {self.definition} definition,"
+                f" threshold={self.threshold}, margin={self.margin}",
+                remedy="leave it out: it scales Hamilton's threshold and margin, of tas in the"
+                " standard definition, where they are not given",
             )
         if not 1 <= self.full_scale <= 65535 or self.full_scale % 1:
             raise UsageError(
@@ -104,7 +116,7 @@ class Rule:
         if self.definition == "mahotas":
             return mahotas.THRESHOLD
         if self.full_scale is None:
-            return hamilton(maximum)
+            return _scaled(maximum)
         if self.full_scale > maximum:
             raise UsageError(
                 f"full_scale={self.full_scale} for pixels up to {maximum}",
@@ -113,7 +125,7 @@ class Rule:
         return hamilton(self.full_scale)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Thresholds:
     """What an image's pixels are compared with."""
 
@@ -127,7 +139,6 @@ class Thresholds:
     """No pixel is > T."""
 
 
-@lru_cache
 def hamilton(full_scale: int) -> int:
     """Return the fixed threshold, and margin, of Hamilton et al.: 30 on a scale up to 255.
 
@@ -139,7 +150,12 @@ def hamilton(full_scale: int) -> int:
     Returns
     -------
     int
-        round(30 · full_scale / 255).
+        round(30 · full_scale / 255), halves to even.
+
+    Raises
+    ------
+    UsageError
+        When it is no whole number from 1.
 
     References
     ----------
@@ -150,15 +166,23 @@ def hamilton(full_scale: int) -> int:
     >>> hamilton(255), hamilton(4095), hamilton(65535)
     (30, 482, 7710)
     """
-    return round(Fraction(30 * int(full_scale), 255))
+    _finite("full_scale", full_scale)
+    if full_scale < 1 or full_scale % 1:
+        raise UsageError(f"full_scale={full_scale}", remedy="give a whole number from 1")
+    return _scaled(int(full_scale))
 
 
-def otsu(histogram: NDArray[np.uint64]) -> int:
+@lru_cache
+def _scaled(full_scale: int) -> int:
+    return round(Fraction(30 * full_scale, 255))
+
+
+def otsu(histogram: NDArray[np.integer[Any]]) -> int:
     """Return the threshold that separates two classes best; the smallest of equally good ones.
 
     Parameters
     ----------
-    histogram : ndarray of uint64, shape (levels,), at most 65536
+    histogram : ndarray of integers, shape (levels,), at most 65536
         How many pixels have the values 0, 1, 2, …
 
     Returns
@@ -167,25 +191,45 @@ def otsu(histogram: NDArray[np.uint64]) -> int:
         The T that maximises the variance between pixels <= T and pixels > T, ties decided
         exactly. A constant image has no two classes: 0.
 
+    Raises
+    ------
+    UsageError
+        When the histogram is none.
+
     References
     ----------
     Otsu, IEEE Trans. Syst. Man Cybern. 1979, 9(1):62.
 
     Examples
     --------
-    >>> otsu(np.bincount([10, 11, 12, 90, 91], minlength=256).astype(np.uint64))
+    >>> otsu(np.bincount([10, 11, 12, 90, 91]))
     12
     """
-    return int(_tas.from_histogram(np.ascontiguousarray(histogram))[0])
+    counts = np.asarray(histogram)
+    is_one = counts.dtype.kind in "iu" and counts.ndim == 1 and 0 < len(counts) <= 65536
+    if not is_one or counts.min() < 0 or counts.sum(dtype=float) > 2**38:
+        raise UsageError(
+            f"histogram of dtype {counts.dtype} and shape {counts.shape}",
+            remedy="pass 1 to 65536 counts, of up to 2³⁸ pixels, as np.bincount returns them",
+        )
+    return int(_tas.from_histogram(np.ascontiguousarray(counts, dtype=np.uint64))[0])
 
 
 def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise UsageError(f"{value!r} is no {what}", remedy=f"use one of {', '.join(allowed)}")
 
 
-def _finite(name: str, value: float | None) -> None:
-    if value is not None and (not math.isfinite(value) or (name == "margin" and value < 0)):
+def _finite(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise UsageError(f"{name}={value!r}", remedy="give a number of grey levels")
+    try:
+        is_fine = math.isfinite(value) and (name != "margin" or float(value) >= 0)
+    except OverflowError:
+        is_fine = False
+    if not is_fine:
         raise UsageError(
             f"{name}={value}", remedy="give a finite number of grey levels, the margin >= 0"
         )

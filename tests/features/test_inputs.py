@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from hts_classify.errors import ImageError, UsageError
-from hts_classify.features import Rule, measure, pftas, tas
+from hts_classify.errors import ImageError, KernelError, UsageError
+from hts_classify.features import Rule, _tas, measure, pftas, tas
 
 SQUARE = np.arange(16, dtype=np.uint8).reshape(4, 4)
 FLOATS = np.array([[0.0, 1.0], [np.nan, np.inf]])
@@ -22,11 +24,15 @@ FLOATS = np.array([[0.0, 1.0], [np.nan, np.inf]])
         (SQUARE.astype(np.float16), "dtype float16.* float32 or float64"),
         (SQUARE.astype(complex), "dtype complex128"),
         (SQUARE.astype(float), r"float64 without a threshold and a margin; .*tas\(image, thr"),
-        (np.zeros((2, 4, 4), dtype=np.uint8), r"shape \(2, 4, 4\); .*axes='zyx' .* 'nyx'"),
+        (np.zeros((2, 4, 5), dtype=np.uint8), r"shape \(2, 4, 5\); .*axes='zyx' .*='nyx'.*images$"),
+        (np.zeros((4, 4, 3), dtype=np.uint8), r"shape \(4, 4, 3\); .*image\[..., 0\]$"),
+        (np.zeros((2, 2, 4, 5), dtype=np.uint8), r"shape \(2, 2, 4, 5\); pass one channel"),
+        ("plate.tif", "pass an array of pixels"),
+        ([[1, 2], [3]], "image of type list: .*; pass an array"),
         (np.zeros(4, dtype=np.uint8), r"shape \(4,\)"),
         (np.zeros((), dtype=np.uint8), r"shape \(\)"),
         (np.zeros((0, 4), dtype=np.uint8), r"shape \(0, 4\); leave it out"),
-        (np.ma.zeros((4, 4), dtype=np.uint8), "masked image.*mask=~image.mask"),
+        (np.ma.zeros((4, 4), dtype=np.uint8), "image in a masked array.*mask=~image.mask"),
         ([[1, 2], [3, 4]], "dtype int64"),
     ],
 )
@@ -39,9 +45,9 @@ def test_other_images_are_refused_with_a_remedy(image, message):
 @pytest.mark.parametrize(
     ("shape", "axes", "error", "message"),
     [
-        ((4, 4), "zyx", ImageError, r"shape \(4, 4\) for axes='zyx'"),
-        ((4, 4), "nyx", ImageError, r"shape \(4, 4\) for axes='nyx'"),
-        ((2, 4, 4), "yx", ImageError, r"shape \(2, 4, 4\) for axes='yx'"),
+        ((4, 4), "zyx", ImageError, r"shape \(4, 4\); pass an array of 3 axes with axes='zyx'"),
+        ((4, 4), "nyx", ImageError, r"shape \(4, 4\); pass an array of 3 axes"),
+        ((2, 4, 4), "yx", ImageError, r"shape \(2, 4, 4\); pass an array of 2 axes"),
         ((0, 4, 4), "nyx", ImageError, "no pixels"),
         ((2, 4, 4), "czyx", UsageError, "axes='czyx'; use one of yx, zyx"),
         ((2, 4, 4), "xyz", UsageError, "axes='xyz'"),
@@ -64,9 +70,10 @@ def test_what_is_not_a_number_is_refused_and_found():
 
 @pytest.mark.parametrize("given", [{}, {"threshold": 1.0}, {"margin": 1.0}])
 def test_floats_without_both_threshold_and_margin_are_refused(given):
-    with pytest.raises(ImageError, match="give both in its units"):
+    lacking = " and a ".join(name for name in ("threshold", "margin") if name not in given)
+    with pytest.raises(ImageError, match=f"without a {lacking}; use tas.*both in the image's"):
         tas(np.ones((2, 2), dtype=np.float32), **given)
-    with pytest.raises(ImageError, match="give both in its units"):
+    with pytest.raises(ImageError, match="without a threshold and a margin"):
         pftas(np.ones((2, 2)), definition="mahotas")
 
 
@@ -76,8 +83,8 @@ def test_floats_without_both_threshold_and_margin_are_refused(given):
         (np.empty(53), r"out is float64 \(53,\); .* shape \(54,\)"),
         (np.empty((1, 54)), r"out is float64 \(1, 54\)"),
         (np.empty(54, dtype=np.float32), "out is float32"),
-        (np.empty(108)[::2], "C-contiguous"),
-        (np.broadcast_to(0.0, 54), "writeable"),
+        (np.empty(108)[::2], "not C-contiguous; "),
+        (np.broadcast_to(0.0, 54), "read-only; "),
         (np.empty(54).astype(">f8"), "out is >f8"),
         ([0.0] * 54, "out is list"),
     ],
@@ -101,6 +108,15 @@ def test_an_out_that_cannot_be_written_is_refused(out, message):
         ({"full_scale": 99.5}, "full_scale=99.5; .* a whole number"),
         ({"full_scale": 255, "definition": "mahotas"}, "leave it out"),
         ({"full_scale": 255, "kind": "pftas"}, "leave it out"),
+        ({"full_scale": 255, "threshold": 3, "margin": 3}, "threshold=3, margin=3; leave it out"),
+        ({"full_scale": "12bit"}, "full_scale='12bit'; give a number"),
+        ({"full_scale": True}, "full_scale=True; give a number"),
+        ({"threshold": "otsu"}, "threshold='otsu'; give a number"),
+        ({"threshold": True}, "threshold=True; give a number"),
+        ({"threshold": np.array(30.0)}, r"threshold=array\(30.\); give a number"),
+        ({"margin": [3]}, r"margin=\[3\]; give a number"),
+        ({"margin": 10**400}, "margin=1000.*; give a finite number"),
+        ({"kind": ["tas"]}, r"\['tas'\] is no kind"),
     ],
 )
 def test_rules_without_meaning_are_refused(parameters, message):
@@ -109,8 +125,25 @@ def test_rules_without_meaning_are_refused(parameters, message):
 
 
 def test_parameters_of_other_types_are_refused():
-    with pytest.raises(UsageError, match="pass names and numbers"):
+    with pytest.raises(UsageError, match=r"threshold=\[30\]; give a number"):
         tas(SQUARE, threshold=[30])
+    with pytest.raises(UsageError, match=r"threshold='otsu'"):
+        pftas(SQUARE, threshold="otsu")
+    with pytest.raises(UsageError, match=r"rule 'pftas'; pass a Rule"):
+        measure(SQUARE, "pftas")
+    with pytest.raises(UsageError, match=r"axes=array"):
+        tas(SQUARE, axes=np.array(["yx", "zyx"]))
+    with pytest.raises(UsageError, match="scope='image' without a mask or labels"):
+        tas(SQUARE, scope="image")
+    for kernel in (5, b"u64", ["u64"]):
+        with pytest.raises(UsageError, match="kernel="):
+            tas(SQUARE, kernel=kernel)
+        with pytest.raises(UsageError, match="kernel="):
+            tas(SQUARE, labels=SQUARE, kernel=kernel)
+    for kernel in ("", "\ud800", "u64\0x", "U64"):
+        with pytest.raises(KernelError, match="no TAS kernel"):
+            pftas(SQUARE, labels=SQUARE, kernel=kernel)
+    assert tas(SQUARE, kernel=np.str_("u64")).shape == (54,)
     with pytest.raises(UsageError, match="full_scale=4095 for pixels up to 255"):
         tas(SQUARE, full_scale=4095)
     with pytest.raises(UsageError, match="scope='cell'; use object or image"):
@@ -133,11 +166,64 @@ def test_foreign_byte_order_and_unaligned_pixels_give_the_same():
     np.testing.assert_array_equal(tas(reals.astype(">f8"), threshold=999.5, margin=70), expected)
 
 
-def test_the_image_is_left_as_it_was():
-    image = np.random.default_rng(0).integers(0, 65535, (5, 64)).astype(">u2")
-    labels = (image % 3).astype(np.int64)
-    before = image.tobytes(), labels.tobytes()
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+def test_native_order_that_is_spelled_out_is_read_in_place(dtype):
+    """As zarr returns it, and readers of big-endian TIFFs: `<` where NumPy itself writes `=`."""
+    image = np.random.default_rng(0).integers(0, 255, (17, 70)).astype(dtype)
+    spelled = image.view(image.dtype.newbyteorder("<" if sys.byteorder == "little" else ">"))
+    labels = (image % 3).astype(np.int32)
+    named = labels.view(labels.dtype.newbyteorder("<" if sys.byteorder == "little" else ">"))
+    how = {"threshold": 30, "margin": 20}
+    np.testing.assert_array_equal(tas(spelled, **how), tas(image, **how))
+    np.testing.assert_array_equal(
+        tas(spelled, labels=named, **how), tas(image, labels=labels, **how)
+    )
+    out = np.empty(54)
+    view = out.view(out.dtype.newbyteorder("<" if sys.byteorder == "little" else ">"))
+    np.testing.assert_array_equal(tas(spelled, out=view, **how), tas(image, **how))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan])
+def test_the_core_itself_survives_pixels_that_are_not_finite(dtype, wrong):
+    """Another thread may write them after they were looked for."""
+    image = np.full((64, 64), wrong, dtype=dtype)
+    out, levels = np.empty(54), np.empty(4)
+    if wrong > 0:
+        with pytest.raises(ValueError, match="infinite"):
+            _tas.measure(image, None, out, levels, 0.1, 0.1)
+    else:
+        _tas.measure(image, None, out, levels, 0.1, 0.1)
+        assert levels[3] == 0
+
+
+def test_what_the_type_cannot_sum_up_is_refused_in_mahotas_definition_alone():
+    image = np.array([[3e38, 3e38, 1, 2]], dtype=np.float32)
+    with pytest.raises(ImageError, match="whose sum is beyond that type; scale it down"):
+        pftas(image, threshold=0, definition="mahotas")
+    assert measure(image, Rule("tas", threshold=2, margin=1)).mu == np.float32(3e38)
+
+
+def test_a_pixel_above_the_cameras_full_scale_is_refused():
+    image = np.full((3, 4), 4095, dtype=np.uint16)
+    assert tas(image, full_scale=4095).shape == (54,)
+    image[1, 2] = 4096
+    with pytest.raises(ImageError, match=r"pixel 4096 at \(1, 2\) above full_scale=4095"):
+        tas(image, full_scale=4095)
+
+
+def test_results_are_not_equal_for_having_the_same_thresholds():
+    left, right = np.array([[1, 1, 9, 9]], np.uint8), np.array([[1, 9, 1, 9]], np.uint8)
+    assert measure(left).threshold == measure(right).threshold
+    assert measure(left) != measure(right)
+
+
+def test_the_inputs_are_left_as_they_were():
+    image = np.random.default_rng(0).integers(0, 65535, (5, 64), dtype=np.uint16)
+    labels = (image % 3).astype(np.int32)
+    mask = labels == 1
+    before = image.tobytes(), labels.tobytes(), mask.tobytes()
     tas(image, labels=labels)
     pftas(image, definition="mahotas")
-    pftas(image, mask=labels == 1)
-    assert (image.tobytes(), labels.tobytes()) == before
+    pftas(image, mask=mask, border="reflect")
+    assert (image.tobytes(), labels.tobytes(), mask.tobytes()) == before

@@ -230,6 +230,23 @@ def test_the_gil_is_released_while_pixels_are_counted(call):
     assert order == ["waited", "counted"]
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_dark_field_is_dark_where_others_have_denormals_flushed_to_zero(kernel):
+    """As PyTorch can be told to, and libraries built for speed do to the whole thread."""
+    torch = pytest.importorskip("torch")
+    image = noise(3, (40, 70), top=29)
+    expected = features.tas(image, kernel=kernel)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU does not flush denormals")
+    try:
+        found = features.tas(image, kernel=kernel)
+    finally:
+        torch.set_flush_denormal(False)
+    np.testing.assert_array_equal(found, expected)
+    assert found[18] == 0  # Lower, on: none has no neighbour, as nearly all are on
+    assert found[36:45].sum() == 1
+
+
 def test_threads_may_share_an_image_and_its_labels():
     image, labels = noise(1, (200, 333), np.uint16), noise(2, (200, 333), top=40)
     calls = [

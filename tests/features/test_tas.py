@@ -61,6 +61,11 @@ def test_definition_mahotas_equals_mahotas_to_the_last_bit(name, theirs):
 def test_definition_mahotas_equals_mahotas_on_floats(dtype, theirs):
     """Which it can threshold only when told how: tas at 30, pftas at a given T."""
     rng = np.random.default_rng(9)
+    for T in (0.1, np.float64(0.1)):  # NumPy compares float32 with the first as float32
+        v = np.float32(0.1)
+        image = np.array([[0, v, 0.3], [v, 0.5, 0.2]], dtype=dtype)
+        found = pftas(image, definition="mahotas", threshold=T)
+        assert found.tobytes() == theirs.pftas(image, T=T).tobytes()
     for shape in [*PLANES, *VOLUMES, (150, 211)]:
         image = rng.gamma(2.0, 30.0, shape).astype(dtype)
         for pixels in (image, image.round(), np.full(shape, 31.5, dtype)):
@@ -70,6 +75,25 @@ def test_definition_mahotas_equals_mahotas_on_floats(dtype, theirs):
             for T in (10, 40.25):
                 found = pftas(pixels, definition="mahotas", axes=axes, threshold=T)
                 assert found.tobytes() == theirs.pftas(pixels, T=T).tobytes()
+
+
+def test_definition_mahotas_rounds_floats_in_their_own_type(theirs):
+    """Pixels on the mean as float32 sums have it, which float64 sums put beside it."""
+    differ = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        pair = rng.uniform(40, 4000, 2).astype(np.float32)
+        middle = np.float32((pair * np.ones(2, np.float32)).sum() / 2)
+        image = np.zeros((3, 30), dtype=np.float32)
+        image[1, 2::3] = rng.permutation(np.repeat(np.append(pair, middle), [3, 3, 4])[:10])
+        for found, right in (
+            (pftas(image, definition="mahotas", threshold=30), theirs.pftas(image, T=30)),
+            (tas(image, definition="mahotas"), theirs.tas(image)),
+        ):
+            assert found.tobytes() == right.tobytes()
+        wide = image.astype(np.float64)
+        differ += not np.array_equal(theirs.pftas(image, T=30), theirs.pftas(wide, T=30))
+    assert differ  # else this test shows nothing
 
 
 def test_definition_mahotas_equals_mahotas_where_rounding_of_its_margin_decides(theirs):

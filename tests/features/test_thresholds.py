@@ -142,3 +142,43 @@ def test_fixed_thresholds_are_those_of_the_type_or_the_camera():
     assert Rule("pftas").fixed(255) is None
     with pytest.raises(UsageError, match=r"full_scale=4095 for pixels up to 255; .* 1 to 255"):
         Rule("tas", full_scale=4095).fixed(255)
+
+
+def test_half_a_grey_level_goes_to_the_even_one():
+    assert [hamilton(n) for n in (4, 13, 21, 30)] == [0, 2, 2, 4]  # of 0.47, 1.53, 2.47, 3.53
+    halves = [n for n in range(1, 65536) if (60 * n) % (2 * 255) == 255]
+    assert all(hamilton(n) % 2 == 0 for n in halves)
+
+
+@pytest.mark.parametrize("wrong", ["a", float("nan"), [1], 0, -5, 99.9, True])
+def test_a_full_scale_that_is_none_is_refused(wrong):
+    with pytest.raises(UsageError, match="full_scale="):
+        hamilton(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.array([1.0]),
+        np.ones((2, 2), int),
+        np.array([], int),
+        np.ones(65537, int),
+        [-1, 2],
+        [2**38, 2**38],
+    ],
+)
+def test_a_histogram_that_is_none_is_refused(wrong):
+    with pytest.raises(UsageError, match="histogram of dtype"):
+        otsu(wrong)
+
+
+@pytest.mark.parametrize("power", [0, 4, 10, 17])
+def test_otsu_does_not_depend_on_how_often_the_pixels_are_counted(power):
+    for seed in range(20):
+        counts = np.random.default_rng(seed).integers(0, 40, 65536)
+        assert otsu(counts << power) == otsu(counts)
+
+
+def test_any_counts_are_a_histogram():
+    counts = np.array([5, 9, 1, 9, 0, 9, 7, 9])
+    assert otsu(counts[::2]) == otsu(counts[::2].astype(np.uint64)) == otsu([5, 1, 0, 7]) == 1
