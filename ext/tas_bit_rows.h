@@ -109,6 +109,16 @@ static int workspace_open(workspace *w, const tas_image *image, const tas_region
     return 0;
 }
 
+/* How many of the three cuts a float has reached that reaches this one: a closed bound is reached
+ * before an open one. */
+static unsigned rank_of(const double cut[3], const int is_open[3], int i)
+{
+    unsigned rank = 0;
+    for (int j = 0; j < 3; j++)
+        rank += cut[j] < cut[i] || (cut[j] == cut[i] && is_open[j] <= is_open[i]);
+    return rank;
+}
+
 /* Cuts as whole numbers that pixels are at least: x > lower, x > mean, and the end of Band,
  * x >= upper. Floats are first ranked: a pixel's level is how many of the three it reaches, and it
  * reaches one where its level is that one's rank or more. */
@@ -122,15 +132,14 @@ static void workspace_cut(workspace *w, const tas_cuts *cuts)
         const int is_reached = is_open[i] ? cut[i] < top : cut[i] <= top;
         const double first = is_open[i] ? floor(cut[i]) + 1 : ceil(cut[i]);
         w->real_cut[i] = cut[i];
-        w->cuts.reached[i] = is_reached ? ~UINT64_C(0) : 0;
+        w->cuts.reached[i] = is_float || is_reached ? ~UINT64_C(0) : 0;
         w->cuts.cut[i] = is_reached && first > 0 ? (unsigned)first : 0;
-        if (!is_float)
-            continue;
-        w->cuts.reached[i] = isnan(cut[i]) ? 0 : ~UINT64_C(0);
-        w->cuts.cut[i] = 0;
-        for (int j = 0; j < 3; j++) /* a closed bound is reached before an open one */
-            w->cuts.cut[i] +=
-                cut[j] < cut[i] || (cut[j] == cut[i] && is_open[j] <= is_open[i]);
+        if (is_float)
+            w->cuts.cut[i] = rank_of(cut, is_open, i);
+        if (isnan(cut[i])) { /* nothing is above it, and nothing below: all is beyond Band's end */
+            w->cuts.reached[i] = is_open[i] ? 0 : ~UINT64_C(0);
+            w->cuts.cut[i] = 0;
+        }
     }
 }
 

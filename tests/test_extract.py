@@ -52,16 +52,27 @@ def test_the_cameras_full_scale_scales_the_fixed_threshold(
     tiny_plate: Path, tmp_path: Path
 ) -> None:
     plate = open_plate(tiny_plate)
-    result = extract(plate, tmp_path / "tas", features="tas", full_scale=4095)
+    result = extract(plate, tmp_path / "tas", features="tas", full_scale=60000)
     image = plate.read(plate.fields[3])[1]
     values = result.features.iloc[3][feature_columns("tas", plate.channels[1])].to_numpy(float)
-    np.testing.assert_array_equal(values, tas(image, full_scale=4095))
-    assert not np.array_equal(values, tas(image))
+    np.testing.assert_array_equal(values, tas(image, full_scale=60000))
     with pytest.raises(UsageError, match="full_scale"):
         extract(plate, tmp_path / "tas", features="tas")
-    with pytest.raises(UsageError, match="full_scale=4095 with kind='pftas'"):
+    with pytest.raises(UsageError, match="full_scale=4095 with pftas"):
         extract(plate, tmp_path / "pftas", full_scale=4095)
     assert not (tmp_path / "pftas").exists()
+
+
+def test_fields_brighter_than_the_full_scale_are_left_out_and_say_why(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
+    plate = open_plate(tiny_plate)
+    brightest = [max(image.max() for image in plate.read(field)) for field in plate.fields]
+    full_scale = int(np.median(brightest))
+    result = extract(plate, tmp_path, features="tas", full_scale=full_scale)
+    assert len(result.failures) == sum(value > full_scale for value in brightest) > 0
+    reasons = pd.read_csv(tmp_path / "failures.csv").iloc[:, -1]
+    assert reasons.str.contains(f"above full_scale={full_scale}").all()
 
 
 def test_a_field_without_foreground_is_flagged(

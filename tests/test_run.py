@@ -390,7 +390,7 @@ def test_numbers_can_be_classes(tiny_plate: Path, quick: RunSettings, tmp_path: 
 def test_predicting_measures_as_the_models_were_trained(
     tiny_plate: Path, quick: RunSettings, tmp_path: Path
 ) -> None:
-    settings = replace(quick, features="tas", full_scale=20000, tile_size=32)
+    settings = replace(quick, features="tas", full_scale=60000, tile_size=32)
     out = run(tiny_plate, settings, out=tmp_path / "out")
     calls = predict(out / "models", tiny_plate, out=tmp_path / "calls")
     names = [name for name in calls.features if name.startswith("Image_TAS_DNA")]
