@@ -189,13 +189,13 @@ def _values(
     region = None
     if mask is not None and labels is not None:
         raise UsageError("a mask and labels", remedy="pass one: labels where the mask is, else 0")
-    if axes == "nyx":
-        return _stack(pixels, rule, mask, labels, scope, kernel, out)
-    if mask is not None:
-        region = region_of(mask, pixels, kernel)
-    elif labels is not None:
+    if labels is not None:
         region = checked_objects(labels, pixels, axes, kernel)
         shape = (len(region), *shape)
+    elif axes == "nyx":
+        return _stack(pixels, rule, mask, scope, kernel, out)
+    elif mask is not None:
+        region = region_of(mask, pixels, kernel)
     values = checked_out(out, shape, *((pixels,) if region is not None else ()))
     is_volume = axes == "zyx"
     write(pixels, region, values, None, rule, scope=scope, is_volume=is_volume, kernel=kernel)
@@ -206,16 +206,11 @@ def _stack(
     stack: NDArray[Any],
     rule: Rule,
     mask: NDArray[np.bool_] | None,
-    labels: NDArray[Any] | None,
     scope: Scope,
     kernel: str | None,
     out: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
     """Measure each image of a stack by itself."""
-    if labels is not None:
-        raise UsageError(
-            "labels with axes='nyx'", remedy="measure one image of the stack at a time"
-        )
     if mask is not None and np.shape(mask) != stack.shape:
         raise ImageError(
             f"mask of shape {np.shape(mask)} for a stack of shape {stack.shape}",

@@ -162,6 +162,11 @@ def test_the_core_refuses_buffers_it_would_overrun():
         _tas.measure(image, None, np.empty(108)[::2], None)
     with pytest.raises(ValueError, match="no type"):
         _tas.measure(image.astype(">u2"), None, np.empty(54), None)
+    unaligned = np.zeros(33, dtype=np.uint8)[1:].view(np.uint16).reshape(4, 4)
+    with pytest.raises(ValueError, match="no type"):
+        _tas.measure(unaligned, None, np.empty(54), None)
+    with pytest.raises(TypeError, match="no type"):
+        _tas.find_objects(unaligned)
     with pytest.raises(ValueError, match="another size"):
         _tas.measure(image, _tas.find_objects(np.ones((4, 5), int)), np.empty(54), None)
     with pytest.raises(ValueError, match="levels"):
