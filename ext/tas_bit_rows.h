@@ -12,7 +12,7 @@ enum { LANE_BITS = 64, STEP = BLOCK * WORD_LANES };
 
 /* A chunk of rows is about this many lanes, so that its bits stay in the fastest cache; and this
  * many rows at the least. */
-enum { CHUNK_LANES = 512, CHUNK_ROWS = 8 };
+enum { CHUNK_LANES = 512, CHUNK_ROWS = 8, PREFETCH_ROWS = 6 };
 
 /* Bits of a chunk and one row above and below it, for each interval; in volumes, three times. */
 typedef uint64_t *bit_rows[TAS_INTERVALS];
@@ -248,6 +248,17 @@ static int settle(size_t *position, size_t length, size_t low, size_t high, tas_
     return low <= *position && *position < high;
 }
 
+/* An object's rows lie far apart in memory, where no hardware looks for the next one. */
+static inline void prefetch_row(const workspace *w, size_t plane, size_t row)
+{
+#if defined(__GNUC__)
+    if (row < w->region->high[1]) {
+        __builtin_prefetch(tas_row(w->image, plane, row, w->region->low[2]));
+        __builtin_prefetch(tas_row(w->image, plane, row, w->region->high[2] - 1));
+    }
+#endif
+}
+
 /* Fetches a chunk's rows of one plane, and the row above and below them. Plane and row count
  * from 1. The plane that is counted says also which of its pixels are. */
 static void fetch_rows(workspace *w, size_t plane, size_t row, size_t rows, bit_rows bits,
@@ -266,8 +277,10 @@ static void fetch_rows(workspace *w, size_t plane, size_t row, size_t rows, bit_
                 memset(bits[k] + to, 0, w->lanes * sizeof **bits);
             continue;
         }
-        if (r->runs != NULL)
+        if (r->runs != NULL) {
+            prefetch_row(w, plane, y + PREFETCH_ROWS);
             mark_runs(w, plane, y);
+        }
         pixels_to_bits(w, plane, y, to, bits);
         if (r->runs != NULL && is_counted && !is_halo)
             memcpy(w->valid + to - w->lanes, w->inside, w->lanes * sizeof *w->inside);
