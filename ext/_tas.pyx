@@ -3,7 +3,8 @@
 """The compiled core: buffers are checked here, the C below it trusts them.
 
 Nothing here knows NumPy; any buffer of unsigned bytes or shorts, floats or doubles will do,
-read-only ones too. All of it is done without the GIL, but for opening buffers and rounding sums of floats.
+read-only ones too. All of it is done without the GIL, but for opening buffers and rounding sums
+of floats.
 """
 
 from cpython.buffer cimport (
@@ -67,7 +68,7 @@ cdef extern from "tas.h" nogil:
     int tas_count(const tas_kernel *, const tas_image *, const tas_region *, const tas_cuts *,
                   tas_outside, tas_counts *)
 
-    int tas_all_finite(const tas_image *, void *copy)
+    int tas_all_finite(const tas_image *, const tas_region *, void *copy)
 
     ctypedef struct tas_labels:
         const char *labels
@@ -228,12 +229,14 @@ def all_finite(image):
     cdef Py_buffer view
     cdef tas_image c_image
     cdef void *row
+    cdef tas_region whole
     cdef bint answer = True
     _open_image(image, image.ndim == 3, &view, &c_image)
+    whole = _whole(&c_image)
     row = malloc(c_image.size[2] * sizeof(double))
     if row != NULL and _is_float(&c_image):
         with nogil:
-            answer = tas_all_finite(&c_image, row)
+            answer = tas_all_finite(&c_image, &whole, row)
     free(row)
     PyBuffer_Release(&view)
     if row == NULL:

@@ -101,19 +101,6 @@ int tas_count(const tas_kernel *kernel, const tas_image *image, const tas_region
 
 /* ---- tas_rows.c: pixels in a row ---------------------------------------------------------- */
 
-/* The number of the lowest bit that is set, of a lane that is not 0. */
-static inline unsigned tas_lowest_bit(uint64_t lane)
-{
-#if defined(__GNUC__)
-    return (unsigned)__builtin_ctzll(lane);
-#else
-    unsigned bit = 0;
-    while (!(lane >> bit & 1))
-        bit++;
-    return bit;
-#endif
-}
-
 static const size_t tas_pixel_bytes[] = {1, 2, 4, 8};
 
 /* The first pixel of a row, from column `begin` on. */
@@ -126,9 +113,6 @@ static inline const char *tas_row(const tas_image *image, size_t plane, size_t r
 /* The pixels of a row from `begin` to `end`, side by side: where they lie, or copied to `copy`. */
 const void *tas_row_pixels(const tas_image *image, size_t plane, size_t row, size_t begin,
                            size_t end, void *copy);
-
-/* Whether all pixels of a float image are finite; `copy` has room for a row. */
-int tas_all_finite(const tas_image *image, void *copy);
 
 /* The first run of a region at or after the start of a row; the row's runs follow it. */
 const tas_run *tas_first_run(const tas_region *region, size_t plane, size_t row);
@@ -146,6 +130,9 @@ tas_walk tas_walk_along(const tas_image *image, const tas_region *region, void *
 
 /* The pixels of the next piece, side by side, and how many; NULL after the last. */
 const void *tas_next_pixels(tas_walk *walk, size_t *n);
+
+/* Whether all pixels of a region of a float image are finite. */
+int tas_all_finite(const tas_image *image, const tas_region *region, void *copy);
 
 /* ---- tas_objects.c: the regions of a label image or a mask -------------------------------- */
 
@@ -216,6 +203,5 @@ typedef struct {
 /* The pixels of a region above a threshold, of floats. */
 void tas_region_exactly(const tas_image *image, const tas_region *region, double threshold,
                        tas_exact_sum *sum, void *copy);
-
 
 #endif

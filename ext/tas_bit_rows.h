@@ -194,19 +194,15 @@ static void pixels_to_bits(const workspace *w, size_t plane, size_t row, size_t 
     const size_t *low = w->region->low, *high = w->region->high;
     const void *x = tas_row_pixels(w->image, plane, row, low[2], high[2], w->copy);
     const size_t room = w->lanes * LANE_BITS; /* pixels that `levels` and `copy` hold */
-    if (w->image->type == TAS_U16) {
-        bits_of_shorts(w, x, x == w->copy ? (char *)w->copy + 2 * room : w->end, to, bits);
-        return;
+    const size_t copied = room * tas_pixel_bytes[w->image->type];
+    const char *end = x == w->copy ? (const char *)x + copied : w->end;
+    switch (w->image->type) {
+    case TAS_U8: bits_of_bytes(w, x, end, to, bits); return;
+    case TAS_U16: bits_of_shorts(w, x, end, to, bits); return;
+    case TAS_F32: levels_of_floats(x, w->columns, w->real_cut, w->levels); break;
+    default: levels_of_doubles(x, w->columns, w->real_cut, w->levels);
     }
-    if (w->image->type == TAS_U8) {
-        bits_of_bytes(w, x, x == w->copy ? (char *)w->copy + room : w->end, to, bits);
-        return;
-    }
-    if (w->image->type == TAS_F32)
-        levels_of_floats(x, w->columns, w->real_cut, w->levels);
-    else
-        levels_of_doubles(x, w->columns, w->real_cut, w->levels);
-    bits_of_bytes(w, w->levels, (char *)w->levels + room, to, bits);
+    bits_of_bytes(w, w->levels, (const char *)w->levels + room, to, bits);
 }
 
 /* Marks the pixels of one row that the region has. Rows come in order, mostly, so that a row's

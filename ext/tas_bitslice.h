@@ -124,15 +124,11 @@ TAS_INLINE pair load_pair(uint64_t *const sums[2], size_t at)
     return (pair){word_load(sums[0] + at), word_load(sums[1] + at)};
 }
 
-TAS_INLINE neighbours in_plane(uint64_t *const sums[4], size_t i, size_t lanes)
+/* Adds a plane's three rows: of the middle one the sides, or, beside the plane, the triples. */
+TAS_INLINE neighbours add_plane(uint64_t *const sums[4], uint64_t *const middle[2], size_t i,
+                                size_t lanes)
 {
-    return add_three_rows(load_pair(sums, i), load_pair(sums + 2, i + lanes),
-                          load_pair(sums, i + 2 * lanes));
-}
-
-TAS_INLINE neighbours whole_plane(uint64_t *const sums[4], size_t i, size_t lanes)
-{
-    return add_three_rows(load_pair(sums, i), load_pair(sums, i + lanes),
+    return add_three_rows(load_pair(sums, i), load_pair(middle, i + lanes),
                           load_pair(sums, i + 2 * lanes));
 }
 
@@ -150,10 +146,10 @@ TAS_INLINE void tally_chunk(const workspace *w, const uint64_t *bits, size_t row
             const size_t at = i + (size_t)b * WORD_LANES;
             valid[b] = word_load(w->valid + at);
             centre[b] = word_and(valid[b], word_load(bits + at + lanes));
-            n[b] = in_plane(w->sums[0], at, lanes);
+            n[b] = add_plane(w->sums[0], w->sums[0] + 2, at, lanes);
             if (values == TAS_VALUES_3D)
-                n[b] = add_three_planes(n[b], whole_plane(w->sums[1], at, lanes),
-                                        whole_plane(w->sums[2], at, lanes));
+                n[b] = add_three_planes(n[b], add_plane(w->sums[1], w->sums[1], at, lanes),
+                                        add_plane(w->sums[2], w->sums[2], at, lanes));
         }
         tally_block(&t, n, centre, valid, values);
     }

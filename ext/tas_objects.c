@@ -136,6 +136,19 @@ static tas_status copy_row(const tas_labels *labels, const char *from, uint32_t 
     return bits > UINT32_MAX ? TAS_BAD_LABEL : TAS_DONE;
 }
 
+/* The number of the lowest bit that is set, of a lane that is not 0. */
+static inline unsigned lowest_bit(uint64_t lane)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(lane);
+#else
+    unsigned bit = 0;
+    while (!(lane >> bit & 1))
+        bit++;
+    return bit;
+#endif
+}
+
 /* Where the run of equal labels ends that begins at x: `ends` has a bit for each last label. */
 static size_t end_of_run(const uint64_t *ends, size_t x)
 {
@@ -143,7 +156,7 @@ static size_t end_of_run(const uint64_t *ends, size_t x)
     uint64_t left = ends[lane] >> x % 64 << x % 64;
     while (left == 0)
         left = ends[++lane];
-    return lane * 64 + tas_lowest_bit(left) + 1;
+    return lane * 64 + lowest_bit(left) + 1;
 }
 
 static tas_status add_runs(finder *f, const tas_labels *labels, const uint32_t *row,

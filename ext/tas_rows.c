@@ -21,28 +21,6 @@ const void *tas_row_pixels(const tas_image *image, size_t plane, size_t row, siz
     return copy;
 }
 
-/* x - x is 0 but for what is infinite or not a number. */
-#define COUNT_FINITE(type)                                                                     \
-    for (size_t x = 0; x < n; x++)                                                             \
-        finite += ((const type *)row)[x] - ((const type *)row)[x] == 0
-
-int tas_all_finite(const tas_image *image, void *copy)
-{
-    const size_t n = image->size[2];
-    for (size_t z = 0; z < image->size[0]; z++)
-        for (size_t y = 0; y < image->size[1]; y++) {
-            const void *row = tas_row_pixels(image, z, y, 0, n, copy);
-            size_t finite = 0;
-            if (image->type == TAS_F32)
-                COUNT_FINITE(float);
-            else
-                COUNT_FINITE(double);
-            if (finite < n)
-                return 0;
-        }
-    return 1;
-}
-
 const tas_run *tas_first_run(const tas_region *region, size_t plane, size_t row)
 {
     size_t first = 0, last = region->run_count; /* the answer is in first..last */
@@ -100,4 +78,25 @@ const void *tas_next_pixels(tas_walk *walk, size_t *n)
     }
     *n = region->high[2] - region->low[2];
     return tas_row_pixels(walk->image, plane, row, region->low[2], region->high[2], walk->copy);
+}
+
+/* x - x is 0 but for what is infinite or not a number. */
+#define COUNT_FINITE(type)                                                                     \
+    for (size_t i = 0; i < n; i++)                                                             \
+        finite += ((const type *)x)[i] - ((const type *)x)[i] == 0
+
+int tas_all_finite(const tas_image *image, const tas_region *region, void *copy)
+{
+    tas_walk walk = tas_walk_along(image, region, copy);
+    const void *x;
+    for (size_t n; (x = tas_next_pixels(&walk, &n)) != NULL;) {
+        size_t finite = 0;
+        if (image->type == TAS_F32)
+            COUNT_FINITE(float);
+        else
+            COUNT_FINITE(double);
+        if (finite < n)
+            return 0;
+    }
+    return 1;
 }

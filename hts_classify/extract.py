@@ -153,6 +153,9 @@ def extract(
     return _collect(job, list(wells), costs)
 
 
+_LARGEST = {"uint8": 255, "uint16": 65535}
+
+
 def pixel_rule(plate: Plate, features: FeatureKind, full_scale: int | None) -> Rule:
     """Return the rule for a plate's thresholds.
 
@@ -164,9 +167,6 @@ def pixel_rule(plate: Plate, features: FeatureKind, full_scale: int | None) -> R
     rule = Rule(features, full_scale=full_scale)
     rule.fixed(_LARGEST.get(plate.dtype, 65535))
     return rule
-
-
-_LARGEST = {"uint8": 255, "uint16": 65535}
 
 
 def _settings(plate: Plate, rule: Rule, factor: int) -> dict[str, Any]:

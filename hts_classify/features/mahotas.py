@@ -28,17 +28,18 @@ def deviation(pixels: NDArray[Any], threshold: float) -> float:
     >>> deviation(np.array([[1, 5], [6, 9]], dtype=np.uint8), 4)
     1.699673171197595
     """
-    bright = pixels[pixels > threshold].ravel()
+    bright = pixels[pixels > threshold]
     return float(bright.std()) if len(bright) else 0.0
 
 
-def mean_of_floats(pixels: NDArray[np.floating[Any]], threshold: float) -> float:
-    """Return mahotas's mean of the pixels > `threshold`: rounded in the pixels' own type.
+def mean_of_floats(pixels: NDArray[np.floating[Any]], threshold: float) -> tuple[float, int]:
+    """Return mahotas's mean of the pixels > `threshold`, rounded in their own type; and how many.
 
     Examples
     --------
     >>> mean_of_floats(np.array([[1.0, 5.0], [6.0, 7.0]]), 4)
-    5.99999998
+    (5.99999998, 3)
     """
     is_bright = pixels > threshold
-    return float((is_bright * pixels).sum() / (np.sum(is_bright) + 1e-8))
+    above = np.sum(is_bright)  # NumPy's own integer: the quotient is then a float64
+    return float((is_bright * pixels).sum() / (above + 1e-8)), int(above)

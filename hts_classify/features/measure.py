@@ -102,8 +102,7 @@ def measure(
     region = None if mask is None else region_of(mask, pixels, kernel)
     values = np.empty(values_of(axes))
     at = np.empty(4)
-    is_volume = axes == "zyx"
-    write(pixels, region, values, at, rule, scope=scope, is_volume=is_volume, kernel=kernel)
+    write(pixels, region, values, at, rule, axes=axes, scope=scope, kernel=kernel)
     T, m, mu, above = at.tolist()
     return TasResult(threshold=T, margin=m, mu=mu, empty=above == 0, values=values)
 
@@ -147,8 +146,7 @@ def measure_objects(
     objects = checked_objects(labels, pixels, axes, kernel)
     values = np.empty((len(objects), values_of(axes)))
     at = np.empty((len(objects), 4))
-    is_volume = axes == "zyx"
-    write(pixels, objects, values, at, rule, scope=scope, is_volume=is_volume, kernel=kernel)
+    write(pixels, objects, values, at, rule, axes=axes, scope=scope, kernel=kernel)
     return ObjectsResult(
         labels=np.array(objects.labels(), dtype=np.uint32),
         pixels=np.array(objects.pixels(), dtype=np.uint64),
@@ -189,14 +187,14 @@ def write(
     at: NDArray[np.float64] | None,
     rule: Rule,
     *,
+    axes: Axes | None,
     scope: Scope,
-    is_volume: bool,
     kernel: str | None,
 ) -> None:
     """Write the statistics of an image, or of its regions, to `values`, and where to `at`."""
     if not isinstance(rule, Rule):
         raise UsageError(f"rule {rule!r}", remedy="pass a Rule, as Rule('tas', threshold=100)")
-    as_mahotas = rule.definition == "mahotas"
+    is_volume, as_mahotas = axes == "zyx", rule.definition == "mahotas"
     kernel = checked_kernel(kernel)
     T, m, mu, above = _given(pixels, rule)
     if not isinstance(scope, str) or scope not in ("object", "image"):
@@ -253,13 +251,13 @@ def _given(pixels: NDArray[Any], rule: Rule) -> tuple[float, float, float, float
     if as_mahotas and T is not None:
         with np.errstate(all="ignore"):
             m = mahotas.deviation(pixels, T) if m is None else m
-            mu = mahotas.mean_of_floats(pixels, T)
+            mu, above = mahotas.mean_of_floats(pixels, T)
         if not math.isfinite(mu) or not math.isfinite(m):
             raise ImageError(
                 f"image of dtype {pixels.dtype} whose sum is beyond that type",
                 remedy="scale it down, or use the standard definition, which sums up exactly",
             )
-        return T, m, mu, float(np.sum(pixels > T))
+        return T, m, mu, above
     if T is None or m is None:
         lacks = [name for name, given in (("threshold", T), ("margin", m)) if given is None]
         raise ImageError(

@@ -197,8 +197,7 @@ def _values(
     elif mask is not None:
         region = region_of(mask, pixels, kernel)
     values = checked_out(out, shape, *((pixels,) if region is not None else ()))
-    is_volume = axes == "zyx"
-    write(pixels, region, values, None, rule, scope=scope, is_volume=is_volume, kernel=kernel)
+    write(pixels, region, values, None, rule, axes=axes, scope=scope, kernel=kernel)
     return values
 
 
@@ -224,5 +223,5 @@ def _stack(
             for i, (inside, pixels) in enumerate(zip(mask, stack, strict=True))
         ]
     for pixels, region, row in zip(stack, regions, values, strict=True):
-        write(pixels, region, row, None, rule, scope=scope, is_volume=False, kernel=kernel)
+        write(pixels, region, row, None, rule, axes="yx", scope=scope, kernel=kernel)
     return values
