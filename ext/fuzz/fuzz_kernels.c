@@ -499,6 +499,8 @@ static void check_exact_sum(const tas_image *image, const tas_region *region, do
 static void check_all_finite(source *s, const tas_image *image, void *block, size_t items)
 {
     static const double any[] = {0, INFINITY, -INFINITY, NAN};
+    const tas_region all = {.pixels = image->size[0] * image->size[1] * image->size[2],
+                            .high = {image->size[0], image->size[1], image->size[2]}};
     void *row = memory(image->size[2] * tas_pixel_bytes[image->type]);
     int is_finite = 1;
     put_pixel(block, below(s, 65536) % items, image->type, any[below(s, 4)]);
@@ -506,7 +508,7 @@ static void check_all_finite(source *s, const tas_image *image, void *block, siz
         for (size_t y = 0; y < image->size[1]; y++)
             for (size_t x = 0; x < image->size[2]; x++)
                 is_finite &= isfinite(pixel_at(image, z, y, x)) != 0;
-    CHECK(tas_all_finite(image, row) == is_finite, "not %d", is_finite);
+    CHECK(tas_all_finite(image, &all, row) == is_finite, "not %d", is_finite);
     free(row);
 }
 
