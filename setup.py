@@ -5,10 +5,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = ["scalar", "u64", "avx2", "avx512", "neon"]
-PARTS = ["dispatch", "rows", "objects", "thresholds", *KERNELS]
+PARTS = ["dispatch", "rows", "objects", "thresholds", "figures", *KERNELS]
 SOURCES = ["_tas.pyx", *(f"tas_{name}.c" for name in PARTS)]
 HEADERS = ["tas.h", "tas_adders.h", "tas_bit_rows.h", "tas_bitslice.h", "tas_byte_sums.h"]
-HEADERS += ["tas_target.h", "tas_wide.h"]
+HEADERS += ["tas_target.h", "tas_wide.h", "_buffers.pxi"]
+
+FIELD_PARTS = ["shrink", "focus", "dispatch", "any", "avx2", "avx512"]
+FIELD_SOURCES = ["_field.pyx", *(f"field_{name}.c" for name in FIELD_PARTS)]
+FIELD_HEADERS = ["field.h", "field_loops.h", "tas.h", "tas_target.h", "tas_wide.h", "_buffers.pxi"]
 
 # Fused multiply-adds would change what Otsu's method finds on ties.
 FLAGS = {"msvc": ["/O2", "/fp:precise", "/std:c11"]}
@@ -25,11 +29,19 @@ class BuildCore(build_ext):
         super().build_extension(ext)
 
 
-core = Extension(
-    "hts_classify.features._tas",
-    sources=[f"ext/{name}" for name in SOURCES],
-    depends=[f"ext/{name}" for name in HEADERS],
-    include_dirs=["ext"],
-)
+def extension(name: str, sources: list[str], headers: list[str]) -> Extension:
+    """Describe a module of the package that is built from files in ext/."""
+    return Extension(
+        f"hts_classify.features.{name}",
+        sources=[f"ext/{source}" for source in sources],
+        depends=[f"ext/{header}" for header in headers],
+        include_dirs=["ext"],
+    )
 
-setup(ext_modules=cythonize([core]), cmdclass={"build_ext": BuildCore})
+
+core = [
+    extension("_tas", SOURCES, HEADERS),
+    extension("_field", FIELD_SOURCES, FIELD_HEADERS),
+]
+
+setup(ext_modules=cythonize(core), cmdclass={"build_ext": BuildCore})

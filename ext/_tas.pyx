@@ -7,15 +7,12 @@ read-only ones too. All of it is done without the GIL, but for opening buffers a
 of floats.
 """
 
-from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
-    PyObject_GetBuffer,
-)
 from libc.math cimport NAN, fabs, isnan, rint
-from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, getenv, malloc
 from libc.string cimport memset
+
+include "_buffers.pxi"
 
 cdef extern from "tas.h" nogil:
     enum:
@@ -102,6 +99,11 @@ cdef extern from "tas.h" nogil:
     tas_sums tas_region_above(const tas_kernel *, const tas_image *, const tas_region *,
                               double threshold, void *copy)
 
+    ctypedef struct tas_figures:
+        double minimum, maximum, mean, std, median, mad, p01, p99, saturated
+
+    tas_figures tas_figures_of(const tas_histogram *, uint32_t full_scale)
+
     ctypedef struct tas_exact_sum:
         uint64_t pixels
         int64_t low[2047]
@@ -151,27 +153,6 @@ def chosen_kernel(str name=None):
 # ---- buffers -------------------------------------------------------------------------------
 
 
-cdef char _kind(const Py_buffer *view) noexcept:
-    """Return the letter of a buffer's items; 0 for structures and for foreign byte order."""
-    cdef const char *format = view.format
-    cdef int one = 1
-    cdef char native = c"<" if (<char *> &one)[0] else c">"
-    if format == NULL:
-        return c"B"
-    if format[0] == native or format[0] == c"=" or format[0] == c"@":
-        format += 1
-    return format[0] if format[0] != 0 and format[1] == 0 else 0
-
-
-cdef bint _is_aligned(const Py_buffer *view) noexcept:
-    """Say whether all items lie at multiples of their size."""
-    cdef int axis
-    cdef bint answer = <size_t> view.buf % <size_t> view.itemsize == 0
-    for axis in range(view.ndim):
-        answer = answer and view.strides[axis] % view.itemsize == 0
-    return answer
-
-
 cdef int _open_image(object array, bint is_volume, Py_buffer *view, tas_image *image) except -1:
     """Fill in `image`; the caller releases `view`."""
     cdef int axis, spare
@@ -211,14 +192,10 @@ cdef double *_open_doubles(object array, Py_buffer *view, size_t count) except N
     """Open an array that doubles are written to; the caller releases `view`."""
     PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
     cdef size_t items = 1
-    cdef ptrdiff_t expected = sizeof(double)
-    cdef bint is_right = _kind(view) == c"d"
     cdef int axis
-    for axis in reversed(range(view.ndim)):
-        is_right = is_right and (view.shape[axis] == 1 or view.strides[axis] == expected)
-        expected *= view.shape[axis]
+    for axis in range(view.ndim):
         items *= view.shape[axis]
-    if not is_right or items != count:
+    if _kind(view) != c"d" or not _is_one_block(view) or items != count:
         PyBuffer_Release(view)
         raise ValueError(f"not {count} doubles side by side")
     return <double *> view.buf
@@ -314,6 +291,47 @@ def find_objects(labels, *, bint mask=False, str kernel=None):
     return objects
 
 
+# ---- histograms ----------------------------------------------------------------------------
+
+
+cdef class Histogram:
+    """How often each level occurs in an image or a volume of unsigned bytes or shorts."""
+
+    cdef tas_histogram held
+    cdef size_t size[3]
+
+    def __cinit__(self, image):
+        cdef Py_buffer view
+        cdef tas_image c_image
+        cdef tas_region whole
+        cdef void *row = NULL
+        cdef bint is_there
+        cdef int axis
+        _open_image(image, image.ndim == 3, &view, &c_image)
+        try:
+            if _is_float(&c_image):
+                raise ValueError("a histogram of floats")
+            whole = _whole(&c_image)
+            for axis in range(3):
+                self.size[axis] = c_image.size[axis]
+            row = malloc(c_image.size[2] * 2)
+            is_there = row != NULL and tas_open_histogram(&self.held) == 0
+            if not is_there:
+                raise MemoryError("no memory for a row of pixels, or a histogram")
+            with nogil:
+                tas_take_histogram(&c_image, &whole, row, &self.held)
+        finally:
+            free(row)
+            PyBuffer_Release(&view)
+
+    def __dealloc__(self):
+        tas_close_histogram(&self.held)
+
+    def figures(self, uint32_t full_scale):
+        """Return what `tas_figures` has, by name; saturated are the pixels >= full_scale."""
+        return tas_figures_of(&self.held, full_scale)
+
+
 # ---- thresholds ----------------------------------------------------------------------------
 
 
@@ -349,7 +367,7 @@ cdef bint _is_float(const tas_image *image) noexcept nogil:
     return image.type == TAS_F32 or image.type == TAS_F64
 
 
-cdef _Scratch _scratch(const tas_image *image, const rule *r):
+cdef _Scratch _scratch(const tas_image *image, const rule *r, bint has_histogram):
     cdef _Scratch scratch = _Scratch()
     cdef bint is_there
     scratch.row = malloc(image.size[2] * 8)
@@ -357,7 +375,7 @@ cdef _Scratch _scratch(const tas_image *image, const rule *r):
     if isnan(r.mu) and _is_float(image):
         scratch.exact = <tas_exact_sum *> malloc(sizeof(tas_exact_sum))
         is_there = is_there and scratch.exact != NULL
-    elif isnan(r.threshold) or isnan(r.margin):
+    elif not has_histogram and (isnan(r.threshold) or isnan(r.margin)):
         is_there = is_there and tas_open_histogram(&scratch.histogram) == 0
     if not is_there:
         raise MemoryError("no memory for a row of pixels, or a histogram")
@@ -366,13 +384,14 @@ cdef _Scratch _scratch(const tas_image *image, const rule *r):
 
 cdef level _level_of_integers(
     const tas_kernel *kernel, const tas_image *image, const tas_region *region, const rule *r,
-    void *row, tas_histogram *histogram,
+    void *row, tas_histogram *histogram, bint is_taken,
 ) noexcept nogil:
     cdef level at
     cdef tas_sums sums
     at.threshold, at.margin = r.threshold, r.margin
-    if isnan(r.threshold) or isnan(r.margin):
-        tas_take_histogram(image, region, row, histogram)
+    if is_taken or isnan(r.threshold) or isnan(r.margin):
+        if not is_taken:
+            tas_take_histogram(image, region, row, histogram)
         if isnan(r.threshold):
             at.threshold = tas_otsu_mahotas(histogram) if r.as_mahotas else tas_otsu(histogram)
         sums = tas_above(histogram, at.threshold, &at.margin)
@@ -480,6 +499,19 @@ cdef tas_region *_regions(
     return objects.found.regions if count[0] else whole
 
 
+cdef int _check_histogram(
+    Histogram histogram, Objects objects, const tas_image *image
+) except -1:
+    """Refuse a histogram beside objects, and one of an image of another size."""
+    cdef int axis
+    if histogram is None:
+        return 0
+    for axis in range(3):
+        if histogram.size[axis] != image.size[axis] or objects is not None:
+            raise ValueError("a histogram of other pixels")
+    return 0
+
+
 def measure(
     image,
     Objects objects,
@@ -493,6 +525,7 @@ def measure(
     bint reflect=False,
     str kernel=None,
     exact_margin=None,
+    Histogram histogram=None,
 ):
     """Compute the statistics of an image, or of each of its objects.
 
@@ -500,7 +533,8 @@ def measure(
     `levels` (4 doubles, or None) says threshold, margin, mu and the pixels above the threshold;
     with them, both hold that for each. A rule that is NaN is found from the pixels; mu may be
     given where the other two are. `exact_margin(threshold)` is asked for mahotas's margin
-    where its rounding decides. Raises LookupError where there is no such kernel.
+    where its rounding decides. `histogram`, of the whole image, is taken unless given. Raises
+    LookupError where there is no such kernel.
     """
     cdef Py_buffer image_view, out_view, levels_view
     cdef tas_image c_image
@@ -513,6 +547,8 @@ def measure(
     cdef double *values_out = NULL
     cdef double *levels_out = NULL
     cdef _Scratch scratch
+    cdef tas_histogram *taken
+    cdef bint is_taken = histogram is not None
     cdef size_t i, count = 0
     cdef int values = TAS_VALUES_3D if is_volume else TAS_VALUES_2D, status = 0
     cdef bint is_float
@@ -530,7 +566,9 @@ def measure(
             values_out = _open_doubles(out, &out_view, count * 6 * values)
         if levels is not None:
             levels_out = _open_doubles(levels, &levels_view, count * 4)
-        scratch = _scratch(&c_image, &r)
+        _check_histogram(histogram, objects, &c_image)
+        scratch = _scratch(&c_image, &r, is_taken)
+        taken = &histogram.held if is_taken else &scratch.histogram
         with nogil:
             for i in range(count):
                 if not isnan(mu):
@@ -540,7 +578,7 @@ def measure(
                         _level_of_floats(&c_image, &regions[i], &r, scratch, &at)
                 else:
                     at = _level_of_integers(
-                        run, &c_image, &regions[i], &r, scratch.row, &scratch.histogram
+                        run, &c_image, &regions[i], &r, scratch.row, taken, is_taken
                     )
                 if not at.is_certain:
                     with gil:

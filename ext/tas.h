@@ -204,4 +204,16 @@ typedef struct {
 void tas_region_exactly(const tas_image *image, const tas_region *region, double threshold,
                        tas_exact_sum *sum, void *copy);
 
+/* ---- tas_figures.c: what a histogram says of an image ------------------------------------- */
+
+/* In grey levels: the deviations (the standard one with n as divisor, and the median distance from
+ * the median), the smallest levels that 1% and 99% of the pixels do not exceed. Then the share of
+ * the pixels that are >= full_scale. Medians of an even number of pixels are the mean of two. */
+typedef struct {
+    double minimum, maximum, mean, std, median, mad, p01, p99, saturated;
+} tas_figures;
+
+/* Of a histogram that is not empty. */
+tas_figures tas_figures_of(const tas_histogram *histogram, uint32_t full_scale);
+
 #endif

@@ -66,6 +66,28 @@ DEFINE_ADD(uint8_t, u8)
 DEFINE_ADD(uint16_t, u16)
 #undef DEFINE_ADD
 
+/* Of many bytes, most are equal to one a few pixels before: they are counted at four places by
+ * turns, BYTE_LEVELS apart. */
+enum { BYTE_LEVELS = 256, BYTE_PLACES = 4 };
+
+static void add_many_u8(struct tas_table *table, const uint8_t *x, size_t n)
+{
+    enum { TURN = 2 * BYTE_PLACES };
+    for (; n >= TURN; x += TURN, n -= TURN)
+        for (size_t i = 0; i < TURN; i++)
+            table->count[x[i] + i / 2 * BYTE_LEVELS][i % 2]++;
+    add_u8(table, x, n);
+}
+
+static void join_places(struct tas_table *table)
+{
+    for (size_t level = BYTE_LEVELS; level < BYTE_PLACES * BYTE_LEVELS; level++)
+        for (int i = 0; i < 2; i++) {
+            table->count[level % BYTE_LEVELS][i] += table->count[level][i];
+            table->count[level][i] = 0;
+        }
+}
+
 /* The next page in use, from `page` on; eight at a time are passed over. */
 static inline size_t next_page(const struct tas_table *table, size_t page)
 {
@@ -82,16 +104,17 @@ static inline size_t next_page(const struct tas_table *table, size_t page)
 static void clear_pages(const tas_image *image, const tas_region *region, void *copy,
                         struct tas_table *table)
 {
-    const size_t pages = (image->type == TAS_U8 ? 256 : TAS_LEVELS_U16) / PAGE_LEVELS;
+    const int is_u8 = image->type == TAS_U8;
     if (region->pixels >= FEW_PIXELS) {
-        memset(table->in_use, 1, pages);
-        memset(table->count, 0, pages * PAGE_LEVELS * sizeof *table->count);
+        memset(table->in_use, 1, (is_u8 ? BYTE_LEVELS : TAS_LEVELS_U16) / PAGE_LEVELS);
+        memset(table->count, 0,
+               (is_u8 ? BYTE_PLACES * BYTE_LEVELS : TAS_LEVELS_U16) * sizeof *table->count);
         return;
     }
     tas_walk walk = tas_walk_along(image, region, copy);
     const void *x;
     for (size_t n; (x = tas_next_pixels(&walk, &n)) != NULL;)
-        if (image->type == TAS_U8)
+        if (is_u8)
             note_pages_u8(table, x, n);
         else
             note_pages_u16(table, x, n);
@@ -141,6 +164,7 @@ void tas_take_histogram(const tas_image *image, const tas_region *region, void *
                         tas_histogram *h)
 {
     const int is_huge = region->pixels >= TABLE_HOLDS;
+    const int has_places = image->type == TAS_U8 && region->pixels >= FEW_PIXELS;
     const size_t pixel_bytes = tas_pixel_bytes[image->type];
     tas_walk walk = tas_walk_along(image, region, copy);
     size_t room = TABLE_HOLDS;
@@ -155,7 +179,9 @@ void tas_take_histogram(const tas_image *image, const tas_region *region, void *
     for (size_t left; (x = tas_next_pixels(&walk, &left)) != NULL;)
         while (left > 0) {
             const size_t n = left < room ? left : room;
-            if (image->type == TAS_U8)
+            if (has_places)
+                add_many_u8(h->table, (const void *)x, n);
+            else if (image->type == TAS_U8)
                 add_u8(h->table, (const void *)x, n);
             else
                 add_u16(h->table, (const void *)x, n);
@@ -163,10 +189,14 @@ void tas_take_histogram(const tas_image *image, const tas_region *region, void *
             left -= n;
             room -= n;
             if (room == 0) {
+                if (has_places)
+                    join_places(h->table);
                 spill(h->table);
                 room = TABLE_HOLDS;
             }
         }
+    if (has_places)
+        join_places(h->table);
     if (!is_huge) {
         collect(h);
         return;

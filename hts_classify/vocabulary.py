@@ -20,6 +20,7 @@ __all__ = [
     "COMPOUND",
     "CONCENTRATION",
     "CONTROL",
+    "FIGURES",
     "FOLD",
     "GROUP",
     "INTERVALS",
@@ -34,6 +35,7 @@ __all__ = [
     "SCORED",
     "SITE",
     "TARGET",
+    "TIMEPOINT",
     "TITLES",
     "UNLABELLED",
     "UNSCORED",
@@ -41,6 +43,8 @@ __all__ = [
     "FeatureKind",
     "channel_word",
     "feature_columns",
+    "figure_column",
+    "figure_columns",
     "split_well",
     "well_name",
 ]
@@ -49,6 +53,7 @@ METADATA: Final = "Metadata_"
 PLATE: Final = "Metadata_Plate"
 WELL: Final = "Metadata_Well"
 SITE: Final = "Metadata_Site"
+TIMEPOINT: Final = "Metadata_Timepoint"
 COMPOUND: Final = "Metadata_Compound"
 CONCENTRATION: Final = "Metadata_Concentration"
 BATCH: Final = "Metadata_Batch"
@@ -67,6 +72,22 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
 FeatureKind = Literal["tas", "pftas"]
 INTERVALS: Final = ("Band", "Lower", "Mean")
 CENTRES: Final = ("On", "Off")
+
+FIGURES: Final = (
+    "MeanIntensity",
+    "StdIntensity",
+    "MedianIntensity",
+    "MADIntensity",
+    "MinIntensity",
+    "MaxIntensity",
+    "Percentile01",
+    "Percentile99",
+    "PercentSaturated",
+    "PercentForeground",
+    "LaplacianVariance",
+)
+"""What is said of a channel's pixels, where CellProfiler says it too in its words; in grey levels,
+where CellProfiler scales to 1."""
 
 PATHS: Final = ("tas_svm", "cnn")
 """The two ways through one plate, by the names that tables and files carry."""
@@ -170,3 +191,27 @@ def feature_columns(
         for centre in CENTRES
         for n in range(neighbours + 1)
     ]
+
+
+def figure_column(figure: str, channel: str) -> str:
+    """Name one of the `FIGURES` of a channel, as CellProfiler's `Per_Image` table spells it.
+
+    Examples
+    --------
+    >>> figure_column("MeanIntensity", "DNA")
+    'Image_ImageQuality_MeanIntensity_DNA'
+    """
+    if figure not in FIGURES:
+        raise DataError(f"{figure!r} is no figure", remedy=f"use one of {', '.join(FIGURES)}")
+    return f"Image_ImageQuality_{figure}_{channel_word(channel)}"
+
+
+def figure_columns(channel: str) -> list[str]:
+    """Name a channel's figures, in the order of `hts_classify.features.Figures.values`.
+
+    Examples
+    --------
+    >>> figure_columns("DNA")[-1]
+    'Image_ImageQuality_LaplacianVariance_DNA'
+    """
+    return [figure_column(figure, channel) for figure in FIGURES]

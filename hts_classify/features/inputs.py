@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from .dispatch import absent, checked_kernel
 __all__ = ["Axes", "checked_image", "checked_out", "objects_of", "region_of"]
 
 Axes = Literal["yx", "zyx", "nyx"]
+Float = TypeVar("Float", np.float32, np.float64)
 
 _LARGEST_LABEL = 2**32 - 1
 _NATIVE = {np.dtype(t) for t in (np.uint8, np.uint16, np.float32, np.float64)}
@@ -220,8 +221,11 @@ def _same_shape(what: str, array: NDArray[Any], image: NDArray[Any]) -> None:
 
 
 def checked_out(
-    out: NDArray[np.float64] | None, shape: tuple[int, ...], *read: NDArray[Any] | None
-) -> NDArray[np.float64]:
+    out: NDArray[Float] | None,
+    shape: tuple[int, ...],
+    dtype: type[Float],
+    *read: NDArray[Any] | None,
+) -> NDArray[Float]:
     """Return the array that results are written to: the one passed, or a new one.
 
     Raises
@@ -232,19 +236,19 @@ def checked_out(
 
     Examples
     --------
-    >>> checked_out(None, (3, 54)).shape
+    >>> checked_out(None, (3, 54), np.float64).shape
     (3, 54)
     """
     if out is None:
-        return np.empty(shape)
+        return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise UsageError(f"out is {type(out).__name__}", remedy=f"pass an array of shape {shape}")
-    if out.dtype != np.float64 or out.shape != shape or not out.flags.carray:
+    if out.dtype != dtype or out.shape != shape or not out.flags.carray:
         layout = "" if out.flags.c_contiguous else ", not C-contiguous"
         layout += "" if out.flags.writeable else ", read-only"
         raise UsageError(
             f"out is {out.dtype} {out.shape}{layout}",
-            remedy=f"pass a C-contiguous, writeable array of float64 and shape {shape}",
+            remedy=f"pass a C-contiguous, writeable array of {np.dtype(dtype)} and shape {shape}",
         )
     if any(array is not None and np.may_share_memory(out, array) for array in read):
         raise UsageError("out shares memory with the input", remedy="pass an array of its own")

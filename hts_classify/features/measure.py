@@ -95,16 +95,12 @@ def measure(
     (True, 0.0)
     """
     pixels = checked_image(image, axes)
-    if axes == "nyx":
-        raise UsageError(
-            "measure with axes='nyx'", remedy="measure one image of the stack at a time"
-        )
+    refuse_stack("measure", axes)
     region = None if mask is None else region_of(mask, pixels, kernel)
     values = np.empty(values_of(axes))
     at = np.empty(4)
     write(pixels, region, values, at, rule, axes=axes, scope=scope, kernel=kernel)
-    T, m, mu, above = at.tolist()
-    return TasResult(threshold=T, margin=m, mu=mu, empty=above == 0, values=values)
+    return result_of(values, at)
 
 
 def measure_objects(
@@ -162,11 +158,22 @@ def checked_objects(
     labels: NDArray[Any], pixels: NDArray[Any], axes: Axes | None, kernel: str | None
 ) -> _tas.Objects:
     """Find the objects of a label image beside an image or a volume."""
+    refuse_stack("labels", axes)
+    return objects_of(labels, pixels, kernel)
+
+
+def refuse_stack(what: str, axes: Axes | None) -> None:
+    """Raise UsageError where a stack is no single image."""
     if axes == "nyx":
         raise UsageError(
-            "labels with axes='nyx'", remedy="measure one image of the stack at a time"
+            f"{what} with axes='nyx'", remedy="measure one image of the stack at a time"
         )
-    return objects_of(labels, pixels, kernel)
+
+
+def result_of(values: NDArray[np.float64], at: NDArray[np.float64]) -> TasResult:
+    """Put together what `write` has written of one image."""
+    T, m, mu, above = at.tolist()
+    return TasResult(threshold=T, margin=m, mu=mu, empty=above == 0, values=values)
 
 
 def values_of(axes: Axes | None) -> int:
@@ -188,10 +195,14 @@ def write(
     rule: Rule,
     *,
     axes: Axes | None,
-    scope: Scope,
-    kernel: str | None,
+    scope: Scope = "object",
+    kernel: str | None = None,
+    histogram: _tas.Histogram | None = None,
 ) -> None:
-    """Write the statistics of an image, or of its regions, to `values`, and where to `at`."""
+    """Write the statistics of an image, or of its regions, to `values`, and where to `at`.
+
+    The image's own histogram is taken again unless it is given.
+    """
     if not isinstance(rule, Rule):
         raise UsageError(f"rule {rule!r}", remedy="pass a Rule, as Rule('tas', threshold=100)")
     is_volume, as_mahotas = axes == "zyx", rule.definition == "mahotas"
@@ -224,6 +235,7 @@ def write(
             as_mahotas or rule.border == "reflect",
             kernel,
             partial(mahotas.deviation, pixels) if as_mahotas else None,
+            histogram,
         )
     except LookupError as error:
         raise absent(error) from None

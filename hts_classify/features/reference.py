@@ -1,4 +1,4 @@
-"""The specification of threshold adjacency statistics, in NumPy, as slow as it is plain.
+"""The specification of what the compiled core computes, in NumPy, as slow as it is plain.
 
 Real bounds are compared with pixels as they stand; nothing here is shared with the compiled
 core or with `thresholds.py`, which the tests hold to it.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["counts", "deviation", "neighbours", "otsu", "pftas", "tas"]
+__all__ = ["counts", "deviation", "focus", "neighbours", "otsu", "pftas", "shrink", "tas"]
 
 
 def otsu(image: NDArray[Any]) -> int:
@@ -154,3 +154,43 @@ def deviation(pixels: NDArray[Any], threshold: float) -> float:
         return 0.0
     mean = Fraction(sum(bright), len(bright))
     return math.sqrt(sum((x - mean) ** 2 for x in bright) / len(bright))
+
+
+def shrink(image: NDArray[Any], num: int, den: int) -> NDArray[np.float32]:
+    """Average an image over areas of den / num pixels a side.
+
+    Examples
+    --------
+    >>> shrink(np.array([[0, 0, 6], [0, 0, 6], [3, 3, 9]], dtype=np.uint8), 2, 3)
+    array([[0., 4.],
+           [2., 6.]], dtype=float32)
+    """
+    by_row, by_column = (_overlaps(length, num, den) for length in image.shape)
+    sums = by_row @ image.astype(np.int64) @ by_column.T
+    return (sums / den**2).astype(np.float32)
+
+
+def _overlaps(length: int, num: int, den: int) -> NDArray[np.int64]:
+    """Return what area j and pixel i share along an axis, in units of 1 / num of a pixel."""
+    area, pixel = np.ogrid[: length * num // den, :length]
+    shared: NDArray[np.int64] = np.minimum((area + 1) * den, (pixel + 1) * num) - np.maximum(
+        area * den, pixel * num
+    )
+    return shared.clip(0)
+
+
+def focus(plane: NDArray[Any]) -> float:
+    """Return the variance of the Laplacian over the pixels that have four neighbours.
+
+    Examples
+    --------
+    >>> focus(np.array([[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=np.uint8))  # 4 and -1
+    6.25
+    """
+    x = plane.astype(np.int64)
+    sides = x[1:-1, :-2] + x[1:-1, 2:] + x[:-2, 1:-1] + x[2:, 1:-1]
+    sharp = 4 * x[1:-1, 1:-1] - sides
+    if not sharp.size:
+        return math.nan
+    mean = Fraction(int(sharp.sum()), sharp.size)
+    return float(Fraction(int((sharp**2).sum()), sharp.size) - mean**2)

@@ -196,7 +196,7 @@ def _values(
         return _stack(pixels, rule, mask, scope, kernel, out)
     elif mask is not None:
         region = region_of(mask, pixels, kernel)
-    values = checked_out(out, shape, *((pixels,) if region is not None else ()))
+    values = checked_out(out, shape, np.float64, *((pixels,) if region is not None else ()))
     write(pixels, region, values, None, rule, axes=axes, scope=scope, kernel=kernel)
     return values
 
@@ -215,7 +215,7 @@ def _stack(
             f"mask of shape {np.shape(mask)} for a stack of shape {stack.shape}",
             remedy="pass one value for each pixel",
         )
-    values = checked_out(out, (len(stack), 54), stack, mask)
+    values = checked_out(out, (len(stack), 54), np.float64, stack, mask)
     regions: list[_tas.Objects | None] = [None] * len(stack)
     if mask is not None:
         regions = [
