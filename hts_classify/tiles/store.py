@@ -1,0 +1,166 @@
+"""The tiles of a plate on disk: for each tile size a Zarr array with one chunk a field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, UsageError
+from ..files import whole, write_json
+from .chunks import (
+    METADATA,
+    array_metadata,
+    chunk_key,
+    fill,
+    group_metadata,
+    metadata_of,
+    plain,
+    seal,
+    shape_of,
+)
+
+__all__ = ["TileStore", "TileView"]
+
+
+class TileStore:
+    """Tiles of one size: float32 (fields, channels, y, x), one file a field.
+
+    Any Zarr library reads it as `tiles.zarr/<size>`. It can be pickled; many threads and
+    processes may write at once, each field by one of them.
+
+    Parameters
+    ----------
+    path : Path
+        The store, `tiles.zarr` in a run directory.
+    size : int
+        The tile size that was asked for, which is the array's name.
+
+    Raises
+    ------
+    DataError
+        When the store has no tiles of this size, or not as this package writes them.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path / str(size)
+        held = metadata_of(self.path, "tiles")
+        shape = shape_of(held)
+        if shape is None or held != _metadata(shape):
+            raise DataError(
+                f"{METADATA} is not that of a run's tiles",
+                where=str(self.path),
+                remedy="delete the run's folder and run again",
+            )
+        self.shape = shape
+        """Fields, channels, y, x."""
+
+    @classmethod
+    def create(cls, path: Path, size: int, shape: tuple[int, int, int, int]) -> TileStore:
+        """Make a store of this shape, or open the one that is there if it has this shape.
+
+        Raises
+        ------
+        UsageError
+            When it holds tiles of another shape.
+        """
+        array = path / str(size)
+        if not (path / METADATA).exists():
+            write_json(path / METADATA, group_metadata())
+        if not (array / METADATA).exists():
+            write_json(array / METADATA, _metadata(shape))
+        store = cls(path, size)
+        if store.shape != shape:
+            raise UsageError(
+                f"holds tiles of shape {store.shape}, not {shape}",
+                where=str(array),
+                remedy="name another folder with -o, or delete this one",
+            )
+        return store
+
+    def has(self, row: int) -> bool:
+        """Tell whether a field's tile was ever written."""
+        return self._file(row).exists()
+
+    def write(self, row: int, tile: NDArray[np.float32]) -> int:
+        """Keep one field's tile, whole or not at all; return its checksum (crc32c).
+
+        Raises
+        ------
+        DataError
+            When there is no such field, or the tile has another shape or type.
+        """
+        if not 0 <= row < self.shape[0]:
+            raise DataError(f"row {row} of {self.shape[0]}", where=str(self.path))
+        if tile.shape != self.shape[1:] or tile.dtype != np.float32:
+            raise DataError(
+                f"a tile of {tile.dtype} {tile.shape}, not float32 {self.shape[1:]}",
+                where=str(self.path),
+            )
+        pixels = plain(tile)
+        checksum = seal(pixels)
+        with whole(self._file(row)) as part, part.open("wb") as file:
+            file.write(pixels.data)
+            file.write(checksum)
+        return int.from_bytes(checksum, "little")
+
+    def read(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Read tiles by row: float32, shape (rows, channels, y, x).
+
+        Raises
+        ------
+        DataError
+            When a tile was never written, or its file is damaged; it names the file.
+        """
+        tiles = np.empty((len(rows), *self.shape[1:]), "<f4")
+        for tile, row in zip(tiles, rows, strict=True):
+            self._read_into(tile, int(row))
+        return tiles
+
+    def view(self, rows: Sequence[int] | NDArray[Any]) -> TileView:
+        """Return some tiles as a model's inputs, read when they are asked for."""
+        return TileView(self, np.asarray(rows, np.intp))
+
+    def _file(self, row: int) -> Path:
+        return self.path / chunk_key((row, 0, 0, 0))
+
+    def _read_into(self, tile: NDArray[np.float32], row: int) -> None:
+        file = self._file(row)
+        try:
+            with file.open("rb") as stored:
+                fill(stored, tile)
+                if stored.read(1):
+                    raise ValueError("its file goes on after it")
+        except FileNotFoundError:
+            what, remedy = f"tile {row} is absent", "run again"
+        except OSError as error:
+            what, remedy = f"tile {row} cannot be read ({error})", "run again"
+        except ValueError as error:
+            what, remedy = f"tile {row} does not decode ({error})", f"delete {file} and run again"
+        else:
+            return
+        raise DataError(what, where=str(self.path), remedy=remedy)
+
+
+class TileView:
+    """Some tiles of a store, indexed from 0: what a model trains on and scores."""
+
+    def __init__(self, store: TileStore, rows: NDArray[np.intp]) -> None:
+        self._store, self._rows = store, rows
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return len(self._rows)
+
+    def __getitem__(self, index: NDArray[Any]) -> NDArray[np.float32]:
+        """Read the tiles at these indices: float32, shape (n, channels, y, x)."""
+        return self._store.read(self._rows[index])
+
+
+def _metadata(shape: Sequence[int]) -> dict[str, Any]:
+    return array_metadata(
+        shape, (1, *shape[1:]), np.float32, dimensions=("field", "channel", "y", "x")
+    )
