@@ -14,10 +14,11 @@ from time import perf_counter
 import numpy as np
 
 from hts_classify import extract, open_plate
-from hts_classify.features import measure
+from hts_classify.extract import TILE_SIZE
+from hts_classify.features import examine
 from hts_classify.models import CnnSettings, make
 from hts_classify.synthetic import Recipe, write_plate
-from hts_classify.tiles import downscale, tile_factor
+from hts_classify.tiles import downscale, tile_scale
 from hts_classify.vocabulary import PATHS
 
 ROUNDS = 9
@@ -35,7 +36,7 @@ class Pass:
     def setup(self, path: str) -> None:
         self.plate = open_plate(path)
         self.pixels = self.plate.read(self.plate.fields[0])
-        self.factor = tile_factor(self.plate.field_shape, 128)
+        self.scale = tile_scale(self.plate.field_shape, TILE_SIZE)
 
     def time_open(self, path: str) -> None:
         open_plate(path)
@@ -45,10 +46,10 @@ class Pass:
 
     def time_features_of_field(self, path: str) -> None:
         for image in self.pixels:
-            measure(image)
+            examine(image)
 
     def time_tile_of_field(self, path: str) -> None:
-        downscale(self.pixels, self.factor)
+        downscale(self.pixels, self.scale)
 
     def time_extract(self, path: str) -> None:
         with tempfile.TemporaryDirectory() as out:
@@ -67,7 +68,7 @@ class Paths:
 
     def setup(self, path: str, name: str) -> None:
         self.plate = open_plate(path)
-        self.factor = tile_factor(self.plate.field_shape, 128)
+        self.scale = tile_scale(self.plate.field_shape, TILE_SIZE)
         targets = [str(k % 2) for k in range(len(self.plate.fields))]
         half = np.arange(len(targets)) < len(targets) // 2
         inner = [(np.flatnonzero(half), np.flatnonzero(~half))]
@@ -81,9 +82,10 @@ class Paths:
         for field in self.plate.fields:
             pixels = self.plate.read(field)
             if name == "cnn":
-                rows.append(downscale(pixels, self.factor))
+                rows.append(downscale(pixels, self.scale))
             else:
-                rows.append(np.concatenate([measure(image).values for image in pixels]))
+                found = [examine(image)[0] for image in pixels]
+                rows.append(np.concatenate([result.values for result in found]))
         return np.stack(rows)
 
     def track_fields_per_s(self, path: str, name: str) -> float:

@@ -20,17 +20,19 @@ from importlib.metadata import version
 
 from .compare import compare
 from .errors import HTSError
-from .extract import extract
+from .extract import PassSettings, extract
 from .features import Rule, kernels, measure, measure_objects, pftas, tas
-from .plate import open_plate
+from .plate import View, open_plate
 from .predict import predict
 from .report import report
 from .run import RunSettings, run
 
 __all__ = [
     "HTSError",
+    "PassSettings",
     "Rule",
     "RunSettings",
+    "View",
     "__version__",
     "compare",
     "extract",

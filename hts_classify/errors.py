@@ -6,7 +6,7 @@ remedy. The command prints it without a traceback and exits with `exit_code`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "DataError",
@@ -53,7 +53,7 @@ class HTSError(Exception):
         return _rebuild, (type(self), self.what, {"where": self.where, "remedy": self.remedy})
 
 
-def _rebuild(kind: type[HTSError], what: str, places: dict[str, str]) -> HTSError:
+def _rebuild(kind: type[HTSError], what: str, places: dict[str, Any]) -> HTSError:
     return kind(what, **places)
 
 
@@ -80,17 +80,27 @@ class FieldError(DataError):
         As for `HTSError`.
     channel : str, optional
         The channel that is to blame, where it is one.
+    transient : bool, optional
+        Reading again may help: the storage did not answer.
     """
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "", channel: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        channel: str = "",
+        transient: bool = False,
+    ) -> None:
         place = f"{where} channel {channel}" if channel else where
         super().__init__(what, where=place, remedy=remedy)
-        self.where, self.channel = where, channel
+        self.where, self.channel, self.transient = where, channel, transient
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip back from a worker process."""
         kwargs = {"where": self.where, "remedy": self.remedy, "channel": self.channel}
-        return _rebuild, (type(self), self.what, kwargs)
+        return _rebuild, (type(self), self.what, kwargs | {"transient": self.transient})
 
 
 class PlatemapError(DataError):

@@ -1,21 +1,41 @@
 """Files that are whole or absent, and folders that hold one run only.
 
 Every file of a run is written under a temporary name beside its own and renamed, so that a
-run killed at any instant leaves nothing half-written behind.
+run killed at any instant leaves nothing half-written behind. On an object store it is sent in
+one piece, which comes to the same. Its credentials are fsspec's (`AWS_ACCESS_KEY_ID`,
+`AWS_ENDPOINT_URL`, …).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from .errors import DataError, UsageError
 
-__all__ = ["claim", "digest", "read_json", "whole", "write_json"]
+__all__ = ["claim", "digest", "place", "read_json", "sweep", "whole", "write_json"]
+
+
+def place(where: str | Path) -> Path:
+    """Return a local path, or for a URL what has a path's methods (`upath.UPath`).
+
+    Examples
+    --------
+    >>> place("screen/out").parts, type(place("memory://out")).__name__
+    (('screen', 'out'), 'MemoryPath')
+    """
+    if isinstance(where, str) and "://" in where:
+        from upath import UPath
+
+        return UPath(where)  # type: ignore[return-value]
+    return Path(where) if isinstance(where, str) else where
 
 
 @contextmanager
@@ -31,13 +51,28 @@ def whole(path: Path) -> Iterator[Path]:
     >>> path.read_text(), part.exists()
     ('B03,nuclear', False)
     """
+    if not isinstance(path, Path):  # on an object store: one PUT
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder, path.name)
+            yield part
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(part.read_bytes())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    # Two workers may write one file at a time, the second because the first seemed to be lost.
+    part = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a run that was killed left half-written in a folder and those inside it."""
+    if isinstance(folder, Path) and folder.is_dir():
+        for part in folder.rglob(".*.part"):
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from .errors import ModelError
-from .extract import Extraction, extract
+from .extract import Extraction, PassSettings, extract
 from .files import claim, digest
 from .models import device_name, load
 from .models.card import read_card
 from .models.settings import Device
-from .plate import Plate, open_plate, select_channels
+from .plate import Plate, View, open_plate, select_channels
 from .predictions import write_table
 from .progress import Progress
 from .trial import called
@@ -27,7 +27,7 @@ def predict(
     path: str | Path,
     *,
     out: str | Path,
-    channels: tuple[str, ...] = (),
+    view: View = View(),  # noqa: B008  (frozen)
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> Extraction:
@@ -37,13 +37,13 @@ def predict(
     ----------
     models : path
         `models/` of a run directory.
-    path : path
+    path : path or URL
         The plate to call.
     out : path
         Folder for `predictions.parquet`, `predictions.csv`, `failures.csv` and what the pass
         leaves.
-    channels : tuple of str, optional
-        Names for the plate's channels, in order. The models take theirs by name.
+    view : View, optional
+        Which part of the plate is looked at. The models take their channels by name.
     device : {"auto", "cpu", "cuda"}, optional
         Where the CNN runs.
     progress : Progress, optional
@@ -65,7 +65,7 @@ def predict(
     import pandas as pd
 
     progress, models, out = progress or Progress(), Path(models), Path(out)
-    plate, card = open_plate(path, channels=channels or None), _card(models)
+    plate, card = open_plate(path, view=view), _card(models)
     _check(plate, card, models)
     plate = select_channels(plate, card["channels"])
     trained = [load(name, models, device=device) for name in PATHS]
@@ -75,19 +75,24 @@ def predict(
         out / "run.json",
         {
             "command": "predict",
-            "plate": {"name": plate.name, "channels": list(plate.channels)},
+            "plates": [plate.name],
+            "channels": list(plate.channels),
             "models": digest(*weights),
             "inputs": card,
         },
     )
-    with progress.stage("reading, features and tiles", len(plate.wells)) as advance:
+    asked = PassSettings(
+        features=card["features"],
+        full_scale=card["full_scale"],
+        scale=(card["tile_scale"][0], card["tile_scale"][1]),
+    )
+    with progress.stage("reading, features and tiles", len(plate.fields), "fields") as advance:
         extraction = extract(
             plate,
             out,
-            features=card["features"],
-            full_scale=card["full_scale"],
-            factor=card["tile_factor"],
-            on_well=lambda *_well: advance(1),
+            asked,
+            on_well=lambda _plate, _well, cost: advance(int(cost["fields"]), int(cost["bytes"])),
+            say=progress.note,
         )
     rows = np.arange(len(extraction.features))
     tables = []
@@ -109,7 +114,7 @@ def _card(models: Path) -> dict[str, Any]:
             where=str(models),
             remedy="name the models/ folder of a finished run",
         )
-    return read_card(file, ("channels", "dtype", "features", "full_scale", "tile_factor"))
+    return read_card(file, ("channels", "dtype", "features", "full_scale", "tile_scale", "volumes"))
 
 
 def _check(plate: Plate, card: dict[str, Any], models: Path) -> None:
@@ -126,4 +131,12 @@ def _check(plate: Plate, card: dict[str, Any], models: Path) -> None:
             f"pixels are {plate.dtype}, the models in {models} were trained on {card['dtype']}",
             where=plate.path,
             remedy="train on a plate of this type",
+        )
+    if plate.volumes != card["volumes"]:
+        kinds = {True: "volumes", False: "single planes"}
+        raise ModelError(
+            f"fields are {kinds[plate.volumes]}, the models in {models} were trained on"
+            f" {kinds[card['volumes']]}",
+            where=plate.path,
+            remedy="choose the planes as then, with --z",
         )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import whole
-from .vocabulary import CALL, FOLD, LEVEL, MARGIN, PATH, PLATE, SCORE, SITE, WELL
+from .vocabulary import CALL, FOLD, LEVEL, MARGIN, PATH, PLATE, SCORE, SITE, TIMEPOINT, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,10 +65,12 @@ def calls(
     import pandas as pd
 
     names = [f"{SCORE}{name}" for name in classes]
-    by_field = fields[[PLATE, WELL, SITE]].reset_index(drop=True).astype({SITE: "Int64"})
+    where = [PLATE, WELL, SITE, *([TIMEPOINT] if TIMEPOINT in fields else [])]
+    by_field = fields[where].reset_index(drop=True).astype(dict.fromkeys(where[2:], "Int64"))
     by_field[names] = scores
     by_well = by_field.groupby([PLATE, WELL], sort=False)[names].mean().reset_index()
-    by_well[SITE] = pd.array([pd.NA] * len(by_well), "Int64")
+    by_well[where[2:]] = pd.NA
+    by_well = by_well.astype(dict.fromkeys(where[2:], "Int64"))
     parts = {"field": by_field, "well": by_well}
     return pd.concat(
         [_called(part, names, classes, (level, path, fold)) for level, part in parts.items()],
@@ -90,7 +92,7 @@ def _called(
     values: NDArray[Any] = part[names].to_numpy(np.float64)
     ordered = np.sort(values, axis=1)
     level, path, fold = where
-    return part[[PLATE, WELL, SITE]].assign(
+    return part.drop(columns=names).assign(
         **{
             LEVEL: level,
             PATH: path,

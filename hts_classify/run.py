@@ -1,8 +1,8 @@
-"""The main job: one pass over a plate, two paths on the same folds, one report.
+"""The main job: one pass over plates, two paths on the same folds, one report.
 
 ::
 
-    plate + plate map ─► folds ─► extract ─► for each path and fold: train, call the fold's wells
+    plates + plate map ─► folds ─► extract ─► for each path and fold: train, call the fold's wells
                                               for each path: train on all, call the other wells
                                  ─► predictions ─► comparison.json ─► report.html
 
@@ -13,35 +13,34 @@ that changes from run to run is in `timings.json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .compare import compare
 from .errors import UsageError
 from .evaluate import dose_responses, positions
-from .extract import TILE_SIZE, Extraction, extract, pixel_rule
+from .extract import TILE_SIZE, Extraction, PassSettings, Scheduler, extract, plan
 from .files import claim, digest, read_json, whole, write_json
 from .models import CnnSettings, device_name
 from .models.settings import Device
 from .plate import (
     Columns,
     Plate,
+    View,
     find_platemap,
     open_plate,
     read_platemap,
     resolve_column,
-    select_channels,
     store_stem,
 )
 from .predictions import write_table
 from .progress import Progress
 from .report import report
 from .splits import Folds, choose_split, inner_splits, make_folds
-from .tiles import tile_factor, tile_shape
+from .tiles import Scale
 from .timings import Timings
 from .trial import Trial
 from .vocabulary import (
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunSettings", "default_out", "run"]
 
-_SAID_ELSEWHERE = {"platemap", "device"}
+_SAID_ELSEWHERE = {"platemap", "device", "scheduler", "workers"}
 _VERSIONED = ("hts_classify", "numpy", "scikit-learn", "torch", "zarr")
 
 
@@ -77,10 +76,8 @@ class RunSettings:
     """Plate map; by default the one beside or inside the plate."""
     columns: Columns = field(default_factory=Columns)
     """Columns of the plate map that have unusual names."""
-    channels: tuple[str, ...] = ()
-    """Names for the plate's channels, in order; by default the plate's own."""
-    use: tuple[str, ...] = ()
-    """Channels to use, by name; by default all."""
+    view: View = field(default_factory=View)
+    """Which part of the plates is looked at: channels, planes, time points, …"""
     split: str | None = None
     """Unit that goes out together; by default compound where there is one, else well."""
     unscored: tuple[str, ...] = ()
@@ -92,44 +89,51 @@ class RunSettings:
     features: FeatureKind = "pftas"
     """How TAS thresholds are set."""
     full_scale: int | None = None
-    """The brightest value that the camera writes, for `features="tas"`; by default the type's."""
+    """The brightest value that the camera writes; by default the type's largest."""
     tile_size: int = TILE_SIZE
-    """Longest side of a tile in pixels, at the most."""
+    """Longest side of a tile in pixels."""
+    exclude_flagged: bool = False
+    """Leave out fields that are out of focus, saturated or without foreground."""
     cnn: CnnSettings = field(default_factory=CnnSettings)
     """How the CNN learns."""
     device: Device = "auto"
     """Where the CNN runs."""
+    scheduler: Scheduler = "threads"
+    """Where the pass runs; see `extract`."""
+    workers: int | None = None
+    """Threads or processes of the pass; by default one a core."""
 
 
-def default_out(plate: Path) -> Path:
-    """Return the folder beside a plate that its run goes to.
+def default_out(plate: str | Path) -> Path:
+    """Return the folder beside a plate that its run goes to; of a URL, one in this folder.
 
     Examples
     --------
     >>> default_out(Path("screen/plate.ome.zarr")).name
     'plate-hts'
     """
-    return plate.resolve().parent / f"{store_stem(plate)}-hts"
+    folder = Path.cwd() if "://" in str(plate) else Path(plate).resolve().parent
+    return folder / f"{store_stem(plate)}-hts"
 
 
 def run(
-    path: str | Path,
+    plates: str | Path | Sequence[str | Path],
     settings: RunSettings,
     *,
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Classify a plate both ways and leave a run directory.
+    """Classify plates both ways and leave a run directory.
 
     Parameters
     ----------
-    path : path
-        The plate.
+    plates : path, URL, or sequence of these
+        One plate, or several of one kind that are trained on and tested together.
     settings : RunSettings
         What is asked for.
     out : path, optional
-        The run directory; by default `<plate>-hts` beside the plate. One that holds the same run
-        is finished, and left as it is where it is finished already.
+        The run directory; by default `<plate>-hts` beside the first plate. One that holds the
+        same run is finished, and left as it is where it is finished already.
     progress : Progress, optional
         Who is told how far it is.
 
@@ -145,8 +149,8 @@ def run(
         the folder.
     """
     progress = progress or Progress()
-    path = Path(path)
-    job = _prepare(path, settings, Path(out) if out else default_out(path))
+    paths = [plates] if isinstance(plates, (str, Path)) else list(plates)
+    job = _prepare(paths, settings, Path(out) if out else default_out(paths[0]))
     for note in job.notes:
         progress.note(note)
     extraction = _pass(job, progress)
@@ -171,29 +175,29 @@ class _Job:
     """A run whose input has been looked at."""
 
     settings: RunSettings
-    plate: Plate
+    asked: PassSettings
+    scale: Scale
+    plates: tuple[Plate, ...]
     out: Path
     wells: pd.DataFrame
     target: str
     split: str
-    factor: int
     timings: Timings
     notes: tuple[str, ...]
 
 
-def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
+def _prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> _Job:
     """Look at everything that can be wrong before the first pixel is read."""
-    plate = open_plate(path, channels=settings.channels or None)
-    plate = select_channels(plate, settings.use or plate.channels)
-    factor = tile_factor(plate.field_shape, settings.tile_size)
-    tile_shape(plate.field_shape, factor)
-    pixel_rule(plate, settings.features, settings.full_scale)
-    platemap = settings.platemap or find_platemap(path)
-    if platemap is None:
-        raise UsageError(
-            "no plate map", where=str(path), remedy="name one with --platemap platemap.csv"
-        )
-    wells = read_platemap(platemap, plate, columns=settings.columns, target=settings.target)
+    plates = tuple(open_plate(path, view=settings.view) for path in paths)
+    asked = PassSettings(
+        features=settings.features,
+        full_scale=settings.full_scale,
+        tile_sizes=(settings.tile_size,),
+        exclude_flagged=settings.exclude_flagged,
+    )
+    shapes = plan(plates, asked)[1]
+    platemaps = [_platemap(path, settings) for path in paths]
+    wells = _read_platemaps(platemaps, plates, settings)
     target = resolve_column(wells, settings.target)
     split = choose_split(wells, settings.split)
     folds = _make_folds(wells, target, split, settings)
@@ -202,8 +206,9 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     machine = device_name(settings.device)
     description = {
         "command": "run",
-        "plate": {"name": plate.name, "channels": list(plate.channels)},
-        "platemap": {"name": platemap.name, "sha256": digest(platemap)},
+        "plates": [plate.name for plate in plates],
+        "channels": list(plates[0].channels),
+        "platemaps": {file.name: digest(file) for file in dict.fromkeys(platemaps)},
         "settings": {
             **{k: v for k, v in asdict(settings).items() if k not in _SAID_ELSEWHERE},
             "target": target.removeprefix(METADATA),
@@ -214,14 +219,47 @@ def _prepare(path: Path, settings: RunSettings, out: Path) -> _Job:
     }
     claim(out / "run.json", description)
     timings = Timings(out / "timings.json")
-    timings.note(cost={"machine": machine, "plate": plate.path, "platemap": str(platemap)})
+    timings.note(
+        cost={
+            "machine": machine,
+            "platemaps": [str(file) for file in dict.fromkeys(platemaps)],
+        }
+    )
     chosen = "" if settings.split else " (chosen; --split names another)"
     notes = (
-        f"{plate.name}: {len(plate.wells)} wells, {len(plate.fields)} fields,"
-        f" channels {', '.join(plate.channels)}",
+        *(
+            f"{plate.name}: {len(plate.wells)} wells, {len(plate.fields)} fields,"
+            f" channels {', '.join(plate.channels)}"
+            for plate in plates
+        ),
+        *dict.fromkeys(note for plate in plates for note in plate.notes),
         f"{folds.count} folds by {split}{chosen}; the CNN runs on {machine}",
     )
-    return _Job(settings, plate, out, wells, target, split, factor, timings, notes)
+    return _Job(
+        settings, asked, shapes.scales[0], plates, out, wells, target, split, timings, notes
+    )
+
+
+def _platemap(plate: str | Path, settings: RunSettings) -> Path:
+    platemap = settings.platemap or find_platemap(plate)
+    if platemap is None:
+        raise UsageError(
+            "no plate map", where=str(plate), remedy="name one with --platemap platemap.csv"
+        )
+    return platemap
+
+
+def _read_platemaps(
+    files: Sequence[Path], plates: Sequence[Plate], settings: RunSettings
+) -> pd.DataFrame:
+    """Put the wells of all plates under one another."""
+    import pandas as pd
+
+    tables = [
+        read_platemap(file, plate, columns=settings.columns, target=settings.target)
+        for file, plate in zip(files, plates, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:
@@ -236,29 +274,19 @@ def _make_folds(wells: pd.DataFrame, target: str, split: str, settings: RunSetti
 
 
 def _pass(job: _Job, progress: Progress) -> Extraction:
-    """Read the plate, once."""
-    with progress.stage("reading, features and tiles", len(job.plate.wells)) as advance:
-        last = perf_counter()
-
-        def on_well(well: str, cost: Mapping[str, float]) -> None:
-            # The clock's time since the last well came back: over all wells it is the pass's.
-            nonlocal last
-            now = perf_counter()
-            job.timings.note("wells", well, cost={**cost, "wall_s": now - last})
-            job.timings.save(at_once=False)
-            last = now
-            advance(1)
-
-        result = extract(
-            job.plate,
+    """Read the plates, once."""
+    fields = sum(len(plate.fields) for plate in job.plates)
+    with progress.stage("reading, features and tiles", fields, "fields") as advance:
+        return extract(
+            job.plates,
             job.out,
-            features=job.settings.features,
-            full_scale=job.settings.full_scale,
-            factor=job.factor,
-            on_well=on_well,
+            job.asked,
+            scheduler=job.settings.scheduler,
+            workers=job.settings.workers,
+            timings=job.timings,
+            on_well=lambda _plate, _well, cost: advance(int(cost["fields"]), int(cost["bytes"])),
+            say=progress.note,
         )
-    job.timings.save()
-    return result
 
 
 def _folds(job: _Job, extraction: Extraction, progress: Progress) -> Folds:
@@ -279,13 +307,14 @@ def _folds(job: _Job, extraction: Extraction, progress: Progress) -> Folds:
 def _card(job: _Job) -> dict[str, Any]:
     """Say what models trained here must be given, to be used on another plate."""
     return {
-        "plate": job.plate.name,
+        "plates": [plate.name for plate in job.plates],
         "target": job.target.removeprefix(METADATA),
-        "channels": list(job.plate.channels),
-        "dtype": job.plate.dtype,
+        "channels": list(job.plates[0].channels),
+        "dtype": job.plates[0].dtype,
+        "volumes": job.plates[0].volumes,
         "features": job.settings.features,
         "full_scale": job.settings.full_scale,
-        "tile_factor": job.factor,
+        "tile_scale": list(job.scale),
     }
 
 
@@ -308,12 +337,12 @@ def _conclude(job: _Job, folds: Folds, shards: Sequence[Path], progress: Progres
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
     classes = [column.removeprefix(SCORE) for column in scores]
     unlabelled = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
-    lost = set(job.wells[WELL]) - set(folds.wells[WELL])
+    left = set(zip(folds.wells[PLATE], folds.wells[WELL], strict=True))
     comparison = compare(table).as_json() | {
         "lost": [
-            [well, None if pd.isna(name) else str(name)]
-            for well, name in zip(job.wells[WELL], job.wells[job.target], strict=True)
-            if well in lost
+            [plate, well, None if pd.isna(name) else str(name)]
+            for plate, well, name in job.wells[[PLATE, WELL, job.target]].itertuples(index=False)
+            if (plate, well) not in left
         ],
         "split": job.split,
         "folds": folds.count,

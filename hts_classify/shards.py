@@ -1,39 +1,60 @@
-"""The features table: a shard for each well while the pass goes on, then one table.
+"""The tables of a pass: a shard for each well while it goes on, then one table of each kind.
 
 A shard has a row for each field of its well, also for one that could not be read: then the
-features are null and the failure says why. Each row carries the stamp of the pixels that it came
-from, so that a shard is good for as long as they are there unchanged, and no longer; a field that
-could not be read is tried again.
+figures are null and the failure says why. Each row carries the stamp of the pixels that it came
+from, and the shard the key of the settings: it is good for as long as both are what they were,
+and no longer. A field that could not be read is tried again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import digest, whole
-from .plate import Missing
-from .vocabulary import METADATA, PLATE, SITE, WELL, FeatureKind, channel_word, feature_columns
+from .files import whole
+from .vocabulary import (
+    METADATA,
+    PLATE,
+    SITE,
+    TIMEPOINT,
+    WELL,
+    FeatureKind,
+    channel_word,
+    feature_columns,
+    figure_columns,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 __all__ = [
+    "CHECKSUMS",
+    "CROP",
+    "CROP_X",
+    "CROP_Y",
+    "EMPTY",
     "FAILED",
     "FAILED_CHANNEL",
+    "FIGURES",
+    "OBJECT",
     "STAMP",
     "TILE_ROW",
-    "failure_table",
+    "VALUES",
+    "Held",
+    "crop_schema",
     "feature_matrix",
     "flag_column",
+    "held",
     "join_shards",
+    "object_schema",
+    "records_of",
     "shard_schema",
-    "stamps_of",
+    "tables_of",
     "write_table",
 ]
 
@@ -45,6 +66,23 @@ FAILED: Final = "Metadata_Failure"
 """Why a field could not be read; empty where it was."""
 FAILED_CHANNEL: Final = "Metadata_FailedChannel"
 """The channel that is to blame, where it is one."""
+EMPTY: Final = "Empty"
+"""No pixel of a channel is above the threshold."""
+VALUES: Final = "Values"
+"""Threshold adjacency statistics, channel by channel."""
+FIGURES: Final = "Figures"
+"""Intensities and quality, channel by channel."""
+CHECKSUMS: Final = "Checksums"
+"""Of the field's tiles, one a size."""
+CROP: Final = "Metadata_Crop"
+"""Place of a crop among its well's."""
+CROP_Y: Final = "Metadata_CropY"
+CROP_X: Final = "Metadata_CropX"
+"""Where its first pixel was in the field."""
+OBJECT: Final = "ObjectNumber"
+"""An object's value in its label image, CellProfiler's word."""
+
+_KEY: Final = b"hts_classify"
 
 
 def flag_column(channel: str) -> str:
@@ -52,23 +90,110 @@ def flag_column(channel: str) -> str:
     return f"{METADATA}NoForeground_{channel_word(channel)}"
 
 
-def shard_schema(channels: Sequence[str], kind: FeatureKind) -> pa.Schema:
-    """Return the columns of a shard, with their types."""
+def _places() -> dict[str, Any]:
+    """Return the columns that say which field a row is of."""
     import pyarrow as pa
 
-    names = [name for channel in channels for name in feature_columns(kind, channel)]
-    columns: dict[str, Any] = {
-        PLATE: pa.string(),
-        WELL: pa.string(),
-        SITE: pa.int64(),
-        TILE_ROW: pa.int64(),
-        STAMP: pa.string(),
-        FAILED: pa.string(),
-        FAILED_CHANNEL: pa.string(),
+    return {PLATE: pa.string(), WELL: pa.string(), SITE: pa.int64(), TIMEPOINT: pa.int64()}
+
+
+def _keyed(columns: Mapping[str, Any], key: str) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(dict(columns)).with_metadata({_KEY: key})
+
+
+def shard_schema(*, key: str) -> pa.Schema:
+    """Return the columns of a well's shard, with their types; `key` says what it is made with.
+
+    What a field's channels give stands in one list a kind: a file of hundreds of columns takes
+    longer to write than its pixels to measure. `tables_of` names them.
+    """
+    import pyarrow as pa
+
+    return _keyed(
+        _places()
+        | {
+            TILE_ROW: pa.int64(),
+            STAMP: pa.string(),
+            FAILED: pa.string(),
+            FAILED_CHANNEL: pa.string(),
+            EMPTY: pa.list_(pa.bool_()),
+            VALUES: pa.list_(pa.float64()),
+            FIGURES: pa.list_(pa.float64()),
+            CHECKSUMS: pa.list_(pa.uint32()),
+        },
+        key,
+    )
+
+
+def tables_of(
+    shards: pa.Table, channels: Sequence[str], kind: FeatureKind, *, neighbours: int = 8
+) -> tuple[pa.Table, pa.Table]:
+    """Name what joined shards hold of the fields that were read.
+
+    Returns
+    -------
+    features, quality : pyarrow.Table
+        A row a field each: where it is, its tile's row, and either the flags of channels without
+        foreground and the statistics, or the intensities and quality figures.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    read = shards.filter(pc.equal(shards[FAILED], pa.scalar("")))
+    places = [
+        name for name in (PLATE, WELL, SITE, TIMEPOINT, TILE_ROW) if name in read.column_names
+    ]
+    named = {
+        EMPTY: [flag_column(channel) for channel in channels],
+        VALUES: [n for c in channels for n in feature_columns(kind, c, neighbours=neighbours)],
+        FIGURES: [name for channel in channels for name in figure_columns(channel)],
     }
-    columns |= {flag_column(channel): pa.bool_() for channel in channels}
-    columns |= {name: pa.float64() for name in names}
-    return pa.schema(columns)
+    columns = {kind: _spread(read[kind], names) for kind, names in named.items()}
+    where = {name: read[name] for name in places}
+    return (
+        pa.table(where | columns[EMPTY] | columns[VALUES]),
+        pa.table(where | columns[FIGURES]),
+    )
+
+
+def _spread(lists: pa.ChunkedArray, names: Sequence[str]) -> dict[str, pa.Array]:
+    """Make a column of each place in lists of one length."""
+    import pyarrow as pa
+
+    flat = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    table = flat.reshape(-1, len(names))
+    return {name: pa.array(np.ascontiguousarray(table[:, k])) for k, name in enumerate(names)}
+
+
+def object_schema(
+    channels: Sequence[str], kind: FeatureKind, *, objects: str, key: str, neighbours: int = 8
+) -> pa.Schema:
+    """Return the columns of a well's objects."""
+    import pyarrow as pa
+
+    columns = _places() | {OBJECT: pa.int64(), f"{objects}_AreaShape_Area": pa.int64()}
+    for channel in channels:
+        names = feature_columns(kind, channel, neighbours=neighbours, objects=objects)
+        columns |= {name: pa.float64() for name in names}
+    return _keyed(columns, key)
+
+
+def crop_schema(*, key: str) -> pa.Schema:
+    """Return the columns of a well's crops: where each was cut, and its place in the store."""
+    import pyarrow as pa
+
+    return _keyed(
+        _places()
+        | {
+            CROP: pa.int64(),
+            CROP_Y: pa.int64(),
+            CROP_X: pa.int64(),
+            OBJECT: pa.int64(),
+        },
+        key,
+    )
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -81,62 +206,54 @@ def write_table(path: Path, table: pa.Table) -> None:
         )
 
 
-def stamps_of(shard: Path) -> list[str | None] | None:
-    """Return the stamps of the fields that a shard holds, None for one that was not read.
+class Held(NamedTuple):
+    """What a shard says of one field."""
 
-    Returns
-    -------
-    list or None
-        None without a whole shard.
-    """
+    row: int
+    """Its row in the tile store."""
+    stamp: str
+    failed: bool
+
+
+def held(shard: Path, key: str) -> list[Held]:
+    """Return what a shard holds that was made with this key; nothing without a whole shard."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(shard).read([STAMP, FAILED]).to_pydict()
+        with shard.open("rb") as source:
+            file = pq.ParquetFile(source)
+            if (file.schema_arrow.metadata or {}).get(_KEY) != key.encode():
+                return []
+            columns = file.read([TILE_ROW, STAMP, FAILED], use_threads=False).to_pydict()
     except (OSError, pa.ArrowException):
-        return None
-    return [
-        None if failed else stamp for stamp, failed in zip(table[STAMP], table[FAILED], strict=True)
-    ]
+        return []
+    rows = zip(columns[TILE_ROW], columns[STAMP], columns[FAILED], strict=True)
+    return [Held(row, stamp, bool(failed)) for row, stamp, failed in rows]
 
 
-def join_shards(shards: Iterable[Path]) -> tuple[pa.Table, pd.DataFrame, str]:
-    """Join shards in this order.
+def records_of(shard: Path) -> list[dict[str, Any]]:
+    """Return a shard's rows, each as a mapping of its columns; nothing where there is none."""
+    return list(_read(shard).to_pylist()) if shard.exists() else []
 
-    Returns
-    -------
-    features : pyarrow.Table
-        The fields that were read.
-    failed : DataFrame
-        The fields that were not: plate, well, site, channel and reason.
-    stamp : str
-        What changes when the pixels of a field that was read do.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
+
+def _read(shard: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    table = pa.concat_tables(pq.ParquetFile(shard).read(use_threads=False) for shard in shards)
-    read = pc.equal(table[FAILED], pa.scalar(""))
-    failed = table.filter(pc.invert(read)).select([PLATE, WELL, SITE, FAILED_CHANNEL, FAILED])
-    kept = table.filter(read)
-    features = kept.drop_columns([STAMP, FAILED, FAILED_CHANNEL]).combine_chunks()
-    return features, failed.to_pandas(), digest(kept[STAMP].to_pylist())
+    with shard.open("rb") as source:
+        return pq.ParquetFile(source).read(use_threads=False)
 
 
-def failure_table(plate: str, missing: Sequence[Missing], failed: pd.DataFrame) -> pd.DataFrame:
-    """Make `failures.csv`: what the plate's metadata promise in vain, then what did not read."""
-    import pandas as pd
+def join_shards(shards: Iterable[Path]) -> pa.Table:
+    """Join the shards of one kind that exist; a column of time points that are all 0 goes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    promised = pd.DataFrame(
-        [(plate, lost.well, lost.site, "", lost.reason) for lost in missing],
-        columns=list(failed),
-    )
-    table = pd.concat([promised, failed], ignore_index=True) if len(promised) else failed
-    return table.rename(columns={FAILED_CHANNEL: "Channel", FAILED: "Reason"}).astype(
-        {SITE: "Int64"}
-    )
+    tables = (_read(shard).replace_schema_metadata() for shard in shards if shard.exists())
+    table = pa.concat_tables(tables)
+    if not len(table) or pc.max(table[TIMEPOINT]).as_py() == 0:
+        table = table.drop_columns([TIMEPOINT])
+    return table.combine_chunks()
 
 
 def feature_matrix(table: pd.DataFrame) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ This file alone differs between two runs of the same thing: it also says where t
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +15,20 @@ from .errors import DataError
 from .files import read_json, write_json
 from .vocabulary import PATHS
 
-__all__ = ["PathCost", "Timings", "path_costs"]
+__all__ = ["PathCost", "Timings", "path_costs", "stopwatch"]
+
+
+def stopwatch() -> Callable[[], float]:
+    """Return what tells the seconds since it was last asked, or made."""
+    last = perf_counter()
+
+    def lap() -> float:
+        nonlocal last
+        now = perf_counter()
+        passed, last = now - last, now
+        return passed
+
+    return lap
 
 
 class Timings:

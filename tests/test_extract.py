@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hts_classify import extract, open_plate, pftas, tas
+from hts_classify import PassSettings, extract, open_plate, pftas, tas
 from hts_classify.errors import PlateError, UsageError
 from hts_classify.plate import Field, Plate
 from hts_classify.shards import TILE_ROW, feature_matrix
@@ -28,7 +28,7 @@ def broken(tiny_plate: Path, tmp_path: Path) -> Path:
 
 def test_features_and_tiles_are_those_of_the_pixels(tiny_plate: Path, tmp_path: Path) -> None:
     plate = open_plate(tiny_plate)
-    result = extract(plate, tmp_path, factor=2)
+    result = extract(plate, tmp_path, PassSettings(tile_sizes=(32,)))
     for row, field in enumerate(plate.fields):
         pixels = plate.read(field)
         record = result.features.iloc[row]
@@ -37,12 +37,12 @@ def test_features_and_tiles_are_those_of_the_pixels(tiny_plate: Path, tmp_path: 
             values = record[feature_columns("pftas", channel)].to_numpy(float)
             np.testing.assert_array_equal(values, pftas(image))
         tile = result.tiles.view([record[TILE_ROW]])[np.array([0])][0]
-        np.testing.assert_array_equal(tile, downscale(pixels, 2))
+        np.testing.assert_array_equal(tile, downscale(pixels, (1, 2)))
 
 
 def test_fixed_thresholds_on_request(tiny_plate: Path, tmp_path: Path) -> None:
     plate = open_plate(tiny_plate)
-    result = extract(plate, tmp_path, features="tas")
+    result = extract(plate, tmp_path, PassSettings(features="tas"))
     image = plate.read(plate.fields[3])[1]
     values = result.features.iloc[3][feature_columns("tas", plate.channels[1])].to_numpy(float)
     np.testing.assert_array_equal(values, tas(image))
@@ -52,15 +52,13 @@ def test_the_cameras_full_scale_scales_the_fixed_threshold(
     tiny_plate: Path, tmp_path: Path
 ) -> None:
     plate = open_plate(tiny_plate)
-    result = extract(plate, tmp_path / "tas", features="tas", full_scale=60000)
+    result = extract(plate, tmp_path, PassSettings(features="tas", full_scale=60000))
     image = plate.read(plate.fields[3])[1]
     values = result.features.iloc[3][feature_columns("tas", plate.channels[1])].to_numpy(float)
     np.testing.assert_array_equal(values, tas(image, full_scale=60000))
-    with pytest.raises(UsageError, match="full_scale"):
-        extract(plate, tmp_path / "tas", features="tas")
-    with pytest.raises(UsageError, match="full_scale=4095 with pftas"):
-        extract(plate, tmp_path / "pftas", full_scale=4095)
-    assert not (tmp_path / "pftas").exists()
+    with pytest.raises(UsageError, match="full_scale=70000; give the camera"):
+        extract(plate, tmp_path / "wrong", PassSettings(features="tas", full_scale=70000))
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_fields_brighter_than_the_full_scale_are_left_out_and_say_why(
@@ -69,9 +67,9 @@ def test_fields_brighter_than_the_full_scale_are_left_out_and_say_why(
     plate = open_plate(tiny_plate)
     brightest = [max(image.max() for image in plate.read(field)) for field in plate.fields]
     full_scale = int(np.median(brightest))
-    result = extract(plate, tmp_path, features="tas", full_scale=full_scale)
+    result = extract(plate, tmp_path, PassSettings(features="tas", full_scale=full_scale))
     assert len(result.failures) == sum(value > full_scale for value in brightest) > 0
-    reasons = pd.read_csv(tmp_path / "failures.csv").iloc[:, -1]
+    reasons = pd.read_csv(tmp_path / "failures.csv")["Reason"]
     assert reasons.str.contains(f"above full_scale={full_scale}").all()
 
 
@@ -81,8 +79,8 @@ def test_a_field_without_foreground_is_flagged(
     plate = open_plate(tiny_plate)
     read = type(plate).read
 
-    def dark_second_channel(self: Plate, field: Field) -> np.ndarray:
-        pixels = read(self, field)
+    def dark_second_channel(self: Plate, field: Field, *channels: object) -> np.ndarray:
+        pixels = read(self, field, *channels)
         if field == plate.fields[5]:
             pixels[1] = 0
         return pixels
@@ -98,11 +96,11 @@ def test_every_scheduler_leaves_the_same_bytes(
     tiny_plate: Path, tiny_run: Path, tmp_path: Path, scheduler: str
 ) -> None:
     plate = open_plate(tiny_plate)
-    extract(plate, tmp_path, scheduler=scheduler)  # type: ignore[arg-type]
-    for file in ("features.parquet", "failures.csv"):
+    extract(plate, tmp_path, scheduler=scheduler)
+    for file in ("features.parquet", "quality.parquet", "failures.csv"):
         assert (tmp_path / file).read_bytes() == (tiny_run / file).read_bytes()
     tiles = [p.relative_to(tmp_path) for p in (tmp_path / "tiles.zarr").rglob("*") if p.is_file()]
-    assert len(tiles) == len(plate.fields) + 1
+    assert len(tiles) == len(plate.fields) + 2
     for tile in tiles:
         assert (tmp_path / tile).read_bytes() == (tiny_run / tile).read_bytes()
 
@@ -113,7 +111,7 @@ def test_a_killed_pass_goes_on_where_it_stopped(
     plate = open_plate(tiny_plate)
     finished: list[str] = []
 
-    def stop_after_three(well: str, _cost: dict[str, float]) -> None:
+    def stop_after_three(_plate: str, well: str, _cost: dict[str, float]) -> None:
         finished.append(well)
         if len(finished) == 3:
             raise KeyboardInterrupt
@@ -121,7 +119,7 @@ def test_a_killed_pass_goes_on_where_it_stopped(
     with pytest.raises(KeyboardInterrupt):
         extract(plate, tmp_path, scheduler="synchronous", on_well=stop_after_three)
     again = extract(plate, tmp_path, scheduler="synchronous")
-    assert set(again.costs) == set(plate.wells) - set(finished)
+    assert set(again.costs) == {f"tiny/{well}" for well in set(plate.wells) - set(finished)}
     unbroken = extract(plate, tmp_path / "unbroken", scheduler="synchronous")
     pd.testing.assert_frame_equal(again.features, unbroken.features)
 
@@ -150,13 +148,13 @@ def test_a_repaired_field_is_read_again(broken: Path, tiny_plate: Path, tmp_path
     shutil.copytree(tiny_plate, broken, dirs_exist_ok=True)
     result = extract(open_plate(broken), tmp_path / "out")
     assert result.failures.empty
-    assert list(result.costs) == [open_plate(broken).wells[0]]
+    assert list(result.costs) == [f"tiny/{open_plate(broken).wells[0]}"]
 
 
 def test_only_the_well_of_a_broken_field_is_tried_again(broken: Path, tmp_path: Path) -> None:
     first = extract(open_plate(broken), tmp_path / "out")
     again = extract(open_plate(broken), tmp_path / "out")
-    assert list(again.costs) == [open_plate(broken).wells[0]]
+    assert list(again.costs) == [f"tiny/{open_plate(broken).wells[0]}"]
     pd.testing.assert_frame_equal(again.failures, first.failures)
 
 
@@ -172,23 +170,17 @@ def test_a_plate_whose_copy_is_finished_late_is_the_same_plate(
     shutil.copytree(tiny_plate, half, dirs_exist_ok=True)
     whole = extract(open_plate(half), tmp_path / "out")
     assert whole.failures.empty
-    assert set(whole.costs) == set(plate.wells[:8])
+    assert set(whole.costs) == {f"tiny/{well}" for well in plate.wells[:8]}
 
 
 def test_a_lost_tile_is_made_again(tiny_plate: Path, tmp_path: Path) -> None:
     plate = open_plate(tiny_plate)
     extract(plate, tmp_path)
-    lost = tmp_path / "tiles.zarr/c/3/0/0/0"
+    lost = tmp_path / "tiles.zarr/128/c.3.0.0.0"
     before = lost.read_bytes()
     lost.unlink()
-    assert list(extract(plate, tmp_path).costs) == [plate.fields[3].well]
+    assert list(extract(plate, tmp_path).costs) == [f"tiny/{plate.fields[3].well}"]
     assert lost.read_bytes() == before
-
-
-def test_a_plate_that_was_copied_or_moved_is_the_same(tiny_plate: Path, tmp_path: Path) -> None:
-    extract(open_plate(tiny_plate), tmp_path / "out")
-    shutil.copytree(tiny_plate, tmp_path / "tiny.zarr")
-    assert extract(open_plate(tmp_path / "tiny.zarr"), tmp_path / "out").costs == {}
 
 
 def test_a_plate_of_unreadable_fields_is_an_error(tiny_plate: Path, tmp_path: Path) -> None:
@@ -196,12 +188,34 @@ def test_a_plate_of_unreadable_fields_is_an_error(tiny_plate: Path, tmp_path: Pa
     shutil.copytree(tiny_plate, plate)
     for found in plate.glob("*/*/*/*/c/0/0/0"):
         found.unlink()
-    with pytest.raises(PlateError, match="none of 24 fields can be read"):
+    with pytest.raises(PlateError, match="none of 24 fields can be used"):
         extract(open_plate(plate), tmp_path / "out")
 
 
-def test_another_pass_does_not_go_into_the_same_folder(tiny_plate: Path, tmp_path: Path) -> None:
+def test_a_changed_setting_is_computed_anew_and_nothing_is_mixed(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
     plate = open_plate(tiny_plate)
     extract(plate, tmp_path)
-    with pytest.raises(UsageError, match="features was 'pftas' and is now 'tas'"):
-        extract(plate, tmp_path, features="tas")
+    fixed = extract(plate, tmp_path, PassSettings(features="tas"))
+    assert len(fixed.costs) == len(plate.wells)
+    unbroken = extract(plate, tmp_path / "other", PassSettings(features="tas"))
+    pd.testing.assert_frame_equal(fixed.features, unbroken.features)
+
+
+def test_a_changed_field_is_read_again_and_its_neighbours_are_not(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, copy)
+    first = extract(open_plate(copy), tmp_path / "out")
+    field = open_plate(copy).fields[5]
+    chunk = copy / field.path / "0/c/0/0/0"
+    other = copy / open_plate(copy).fields[9].path / "0/c/0/0/0"
+    chunk.write_bytes(other.read_bytes())
+    again = extract(open_plate(copy), tmp_path / "out")
+    assert [(name, cost["fields"]) for name, cost in again.costs.items()] == [
+        (f"tiny/{field.well}", 1)
+    ]
+    differs = (again.features != first.features).any(axis=1)
+    assert differs.tolist() == [k == 5 for k in range(24)]

@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    plate, arrays = blocks("python")
+    _, plate, arrays = blocks("python")
     names: dict[str, Any] = {}
     exec(plate, names)
     assert len(names["values"]) == len(names["fixed"]) == 54
@@ -35,6 +35,17 @@ def test_the_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert names["of_a_stack"] is names["out"]
 
 
+def test_the_cluster_example_renders_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    slurm = blocks("python")[0]
+    names: dict[str, Any] = {}
+    exec(slurm, names)
+    script = capsys.readouterr().out
+    names["cluster"].close()
+    for line in ("#!/usr/bin/env bash", "#SBATCH -p short", "#SBATCH -t 02:00:00"):
+        assert line in script
+    assert "distributed.cli.dask_worker tcp://" in script
+
+
 def test_the_table_of_files_is_what_a_run_leaves(tiny_run: Path) -> None:
     section = README.read_text(encoding="utf-8").partition("### What a run leaves")[2]
     rows = re.findall(r"^\| (`.+?) \|", section, flags=re.MULTILINE)
@@ -43,7 +54,9 @@ def test_the_table_of_files_is_what_a_run_leaves(tiny_run: Path) -> None:
     assert named - {".parquet"} == held
 
 
-@pytest.mark.parametrize("command", ["run", "predict", "info", "synthetic", "demo"])
+@pytest.mark.parametrize(
+    "command", ["run", "extract", "predict", "info", "convert", "synthetic", "demo"]
+)
 def test_every_command_that_readme_names_exists(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,4 +71,5 @@ def test_the_shell_lines_parse(capsys: pytest.CaptureFixture[str]) -> None:
     assert calls
     for line in calls:
         assert main(shlex.split(line)[1:]) == 1
-        assert "neither a plate nor a command" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "neither a plate nor a command" in said or "does not exist" in said

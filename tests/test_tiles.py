@@ -274,12 +274,15 @@ def test_a_worker_that_seemed_lost_may_write_the_same_tile(tmp_path: Path) -> No
     assert not list(store.path.glob("*.part"))
 
 
-def test_a_store_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_a_store_grows_with_the_plates_and_keeps_its_tiles(tmp_path: Path) -> None:
     path = tmp_path / "tiles.zarr"
-    TileStore.create(path, 16, (2, 1, 16, 16))
-    TileStore.create(path, 16, (2, 1, 16, 16))
-    with pytest.raises(UsageError, match="holds tiles of shape"):
-        TileStore.create(path, 16, (2, 1, 32, 32))
+    store = TileStore.create(path, 16, (2, 1, 16, 16))
+    store.write(1, np.ones((1, 16, 16), np.float32))
+    grown = TileStore.create(path, 16, (5, 1, 16, 16))
+    assert (grown.shape, grown.has(1), grown.has(4)) == ((5, 1, 16, 16), True, False)
+    assert grown.read(np.array([1])).all()
+    (path / "16" / "zarr.json").write_text("damaged")
+    assert TileStore.create(path, 16, (5, 1, 16, 16)).has(1)
     with pytest.raises(DataError, match="no tiles"):
         TileStore(path, 32)
 

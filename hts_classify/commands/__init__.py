@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HTSError, PlateError
-from . import demo, info, predict, run, synthetic
+from . import convert, demo, extract, info, predict, run, synthetic
 
 __all__ = ["console", "main"]
 
 _COMMANDS: Final = {
     "run": run,
+    "extract": extract,
     "predict": predict,
     "info": info,
+    "convert": convert,
     "synthetic": synthetic,
     "demo": demo,
 }
@@ -51,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _may_be_plates(text: str) -> bool:
+    return "://" in text or any(mark in text for mark in "*?[#") or Path(text).exists()
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one command.
 
@@ -67,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = list(argv)
     if arguments and arguments[0] not in {*_COMMANDS, "-h", "--help", "--version"}:
-        if not arguments[0].startswith("-") and not Path(arguments[0]).exists():
+        if not arguments[0].startswith("-") and not _may_be_plates(arguments[0]):
             commands = ", ".join(_COMMANDS)
             print(
                 f"hts-classify: {arguments[0]}: is neither a plate nor a command;"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .run import add_plate_options
+from .plates import add_plate_options, add_view_options, view_of
+from .run import add_device_option
 from .terminal import TerminalProgress, left_out, plain_warnings
 
 __all__ = ["prepare_parser", "run"]
@@ -14,9 +15,10 @@ __all__ = ["prepare_parser", "run"]
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("models", type=Path, help="models/ folder of a run directory")
-    parser.add_argument("plate", type=Path, help="plate to call")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the calls")
     add_plate_options(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the calls")
+    add_device_option(parser)
+    add_view_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
             options.models,
             options.plate,
             out=options.output,
-            channels=options.channels,
+            view=view_of(options),
             device=options.device,
             progress=TerminalProgress(),
         )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .extract import add_engine_options, add_pass_options
+from .plates import add_plate_options, add_view_options, view_of
 from .terminal import TerminalProgress, left_out, plain_warnings
 
-__all__ = ["prepare_parser", "run"]
+__all__ = ["add_device_option", "prepare_parser", "run"]
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("plate", type=Path, help="OME-Zarr plate, or HDF5 file of our layout")
+    add_plate_options(parser, nargs="+")
     parser.add_argument(
         "--target", required=True, help="column of the plate map that holds the classes"
     )
@@ -39,30 +41,13 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=int, default=5, help="folds at the most (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of folds and training")
-    parser.add_argument(
-        "--features",
-        choices=("pftas", "tas"),
-        default="pftas",
-        help="how TAS thresholds are set: Otsu (pftas), or 30 of 255 grey levels (tas)",
-    )
-    parser.add_argument(
-        "--full-scale",
-        type=int,
-        metavar="N",
-        help="brightest value that the camera writes, with --features tas: 4095 for 12 bits in"
-        " 16 (default: the pixel type's largest)",
-    )
+    add_pass_options(parser)
     parser.add_argument(
         "--tile-size", type=int, default=128, help="longest side of a CNN tile (default 128)"
     )
-    add_plate_options(parser)
-    parser.add_argument(
-        "--use-channels",
-        type=channel_names,
-        default=(),
-        metavar="A,B,…",
-        help="channels to use, by name (default: all)",
-    )
+    add_device_option(parser)
+    add_engine_options(parser)
+    add_view_options(parser)
     columns = parser.add_argument_group("plate map columns with unusual names")
     for name in ("well", "compound", "concentration", "batch", "control"):
         columns.add_argument(f"--{name}-column", metavar="NAME", help=argparse.SUPPRESS)
@@ -72,15 +57,8 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_plate_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that runs models on a plate takes."""
-    parser.add_argument(
-        "--channels",
-        type=channel_names,
-        default=(),
-        metavar="A,B,…",
-        help="names for the plate's channels, in order",
-    )
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add where the CNN runs."""
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
@@ -89,20 +67,9 @@ def add_plate_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def channel_names(text: str) -> tuple[str, ...]:
-    """Take `DNA,GFP` apart.
-
-    Examples
-    --------
-    >>> channel_names("DNA, GFP")
-    ('DNA', 'GFP')
-    """
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the main job and print what it found."""
-    from ..plate import Columns
+    from ..plate import Columns, find_plates
     from ..report import load_record, summary
     from ..run import RunSettings
     from ..run import run as classify
@@ -117,8 +84,7 @@ def run(options: argparse.Namespace) -> int:
             batch=options.batch_column,
             control=options.control_column,
         ),
-        channels=options.channels,
-        use=options.use_channels,
+        view=view_of(options),
         split=options.split,
         unscored=tuple(options.unscored_class),
         folds=options.folds,
@@ -126,10 +92,14 @@ def run(options: argparse.Namespace) -> int:
         features=options.features,
         full_scale=options.full_scale,
         tile_size=options.tile_size,
+        exclude_flagged=options.exclude_flagged,
         device=options.device,
+        scheduler=options.scheduler,
+        workers=options.workers,
     )
     with plain_warnings():
-        folder = classify(options.plate, settings, out=options.output, progress=TerminalProgress())
+        plates = find_plates(options.plates)
+        folder = classify(plates, settings, out=options.output, progress=TerminalProgress())
     record = load_record(folder)
     print("\n".join(summary(record)))
     return left_out(record.failures, folder)

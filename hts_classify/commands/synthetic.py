@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .run import channel_names
+from .plates import channel_names
 
 __all__ = ["prepare_parser", "run"]
 

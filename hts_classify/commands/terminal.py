@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import HTSWarning
@@ -22,10 +23,10 @@ class TerminalProgress(Progress):
     """Bars and notes on standard error; no bars where that is no terminal."""
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
-        """Draw a bar for `total` steps."""
+    def stage(self, name: str, total: int, unit: str = "") -> Iterator[Advance]:
+        """Draw a bar for `total` steps, with speeds where the steps have a unit."""
         if not sys.stderr.isatty():
-            yield lambda _steps: None
+            yield lambda steps, size=0: None
             return
         from rich.console import Console
         from rich.progress import (
@@ -40,11 +41,22 @@ class TerminalProgress(Progress):
             TextColumn("{task.description:<28}"),
             BarColumn(),
             MofNCompleteColumn(),
+            *([TextColumn("{task.fields[speed]}")] if unit else []),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=Console(stderr=True)) as bars:
-            task = bars.add_task(name, total=total)
-            yield lambda steps: bars.update(task, advance=steps)
+            task = bars.add_task(name, total=total, speed="")
+            done = moved = 0
+            since = perf_counter()
+
+            def advance(steps: int, size: int = 0) -> None:
+                nonlocal done, moved
+                done, moved = done + steps, moved + size
+                passed = perf_counter() - since
+                speed = f"{done / passed:.0f} {unit}/s  {moved / passed / 1e6:.0f} MB/s"
+                bars.update(task, advance=steps, speed=speed)
+
+            yield advance
             bars.update(task, completed=total)
 
     def note(self, text: str) -> None:

@@ -1,119 +1,88 @@
-"""The one pass: each field is read once, and gives its TAS features and its tile.
+"""The one pass: each field is read once, and gives its TAS features, its tiles and its quality.
 
-Dask runs one task a well, with one field in memory at a time. A well's result is a shard of
-its own, `features/<well>.parquet`, so that a pass that was killed goes on where it stopped;
-the shards then become one table, `features.parquet`, and `failures.csv` lists every field
-that could not be read. Seconds are kept by kind, so that a comparison can charge reading,
-TAS and tiles separately.
+::
+
+    plates ─► plan ─► resume: what is kept? ─► engines: one task a well ─► tables
+                                                 └ work: read ─► measure, downscale ─► shard
+
+Dask runs one task a well, with one field in memory at a time: on threads, processes or a
+cluster (`engines`). A well's result is a shard of its own, `features/<plate>/<well>.parquet`, so
+that a pass that was killed goes on where it stopped; the shards then become tables,
+`features.parquet`, `quality.parquet` and, where they were asked for, `objects.parquet` and
+`crops.parquet`. `failures.csv` lists every field that was left out. Seconds and bytes are kept by
+kind, so that a comparison can charge reading, TAS and tiles separately.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
-from .errors import FieldError, ImageError, PlateError, UsageError
-from .features import Rule, measure
-from .files import claim, digest, whole
-from .plate import Field, Plate
-from .shards import (
-    FAILED,
-    FAILED_CHANNEL,
-    STAMP,
-    TILE_ROW,
-    failure_table,
-    flag_column,
-    join_shards,
-    shard_schema,
-    stamps_of,
-    write_table,
-)
-from .tiles import TileStore, downscale, tile_factor, tile_shape
-from .vocabulary import PLATE, SITE, WELL, FeatureKind, feature_columns
+from ..errors import UsageError
+from ..files import place, read_json, sweep, write_json
+from ..plate import Plate, View, open_plate
+from ..tiles import TileStore
+from ..timings import Timings, stopwatch
+from .engines import Done, Scheduler, compute, interruptible
+from .resume import todo
+from .settings import TILE_SIZE, PassSettings, key_of, plan
+from .tables import Extraction, collect
+from .work import Job, Place, Task, WellCost
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = [
+    "TILE_SIZE",
+    "Extraction",
+    "PassSettings",
+    "Scheduler",
+    "WellCost",
+    "extract",
+    "held_pass",
+    "plan",
+]
 
-__all__ = ["TILE_SIZE", "Extraction", "WellCost", "extract", "pixel_rule"]
-
-TILE_SIZE = 128
-"""Longest side of a tile in pixels, unless asked otherwise."""
-
-Scheduler = Literal["threads", "processes", "synchronous"]
-
-
-@dataclass(slots=True)
-class WellCost:
-    """What one well cost its worker."""
-
-    fields: int = 0
-    """Fields read."""
-    bytes: int = 0
-    """Bytes of pixels."""
-    read_s: float = 0.0
-    """Seconds spent reading and decoding."""
-    features_s: float = 0.0
-    """Seconds spent on TAS features."""
-    tiles_s: float = 0.0
-    """Seconds spent on downscaling."""
-    keep_s: float = 0.0
-    """Seconds spent on writing tiles, which is a run's own book-keeping."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """What the pass leaves."""
-
-    features: pd.DataFrame
-    """One row a field: plate, well, site, tile row, flags, features."""
-    tiles: TileStore
-    """One tile a field; `features.Metadata_Tile` says which."""
-    failures: pd.DataFrame
-    """One row for each field that was left out, and why."""
-    costs: dict[str, dict[str, float]]
-    """Seconds and bytes of each well that this call read (`WellCost`)."""
-    stamp: str
-    """What changes when the pixels do that features and tiles were made from."""
+_DESCRIPTION = "pass.json"
 
 
 def extract(
-    plate: Plate,
+    plates: Plate | Sequence[Plate],
     out: str | Path,
+    settings: PassSettings = PassSettings(),  # noqa: B008  (frozen)
     *,
-    features: FeatureKind = "pftas",
-    full_scale: int | None = None,
-    factor: int | None = None,
     scheduler: Scheduler = "threads",
-    on_well: Callable[[str, dict[str, float]], None] | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    timings: Timings | None = None,
+    on_well: Callable[[str, str, dict[str, float]], None] | None = None,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Extraction:
-    """Read every field of a plate once; leave features and tiles in a folder.
+    """Read every field of some plates once; leave features, tiles and quality in a folder.
 
     Parameters
     ----------
-    plate : Plate
-        An open plate.
-    out : path
-        Folder for `features/`, `features.parquet`, `tiles.zarr` and `failures.csv`. Wells that
-        an earlier call read there are not read again unless their files have changed since; wells
-        with a field that could not be read are.
-    features : {"pftas", "tas"}, optional
-        Otsu's threshold and the foreground's standard deviation as margin, or Hamilton's fixed
-        threshold and margin.
-    full_scale : int, optional
-        The brightest value that the camera writes, which scales Hamilton's threshold: 4095 for
-        12 bits; the type's largest unless given.
-    factor : int, optional
-        Pixels of a field along one side of a tile's pixel; by default what brings the longer
-        side down to 128.
-    scheduler : {"threads", "processes", "synchronous"}, optional
-        Where Dask runs the wells, on as many workers as there are cores.
+    plates : Plate or sequence of Plate
+        Open plates of one kind: the same channels and type of pixels.
+    out : path or URL
+        Folder for the tables, `tiles.zarr` and `failures.csv`. Fields that an earlier call read
+        there are not read again unless the plate or the settings have changed since; fields that
+        could not be read are.
+    settings : PassSettings, optional
+        What is asked for.
+    scheduler : {"threads", "processes", "synchronous"} or str, optional
+        Where Dask runs the wells: here, or on the cluster whose scheduler has this address
+        (`tcp://host:8786`). Its workers need to reach the plates and `out`, and nothing else.
+    workers : int, optional
+        Threads or processes; by default one a core.
+    retry_failed : bool, optional
+        Read nothing but the fields that could not be read.
+    timings : Timings, optional
+        Where seconds and bytes of each well go; by default `timings.json` in the folder.
     on_well : callable, optional
-        Called in this thread with each finished well's name and its cost (`WellCost`, as a
-        dict).
+        Called in this thread with each finished well's plate and name and its cost (`WellCost`,
+        as a dict, and the clock's `wall_s`).
+    say : callable, optional
+        Told what should be known: what was kept, where the work can be watched.
 
     Returns
     -------
@@ -122,10 +91,13 @@ def extract(
     Raises
     ------
     UsageError
-        When the folder holds a pass over another plate or with other settings; for a full scale
-        that the pixels do not hold, or that goes with no fixed threshold.
+        When plates do not go together, the scheduler does not answer, or there is nothing of
+        which the failed fields could be read again.
     PlateError
         When no field could be read.
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, when every worker has finished its field and written what it
+        has; the same call goes on from there.
 
     Examples
     --------
@@ -139,178 +111,95 @@ def extract(
     >>> len(result.features) == len(plate.fields), len(result.failures)
     (True, 0)
     """
-    out = Path(out)
-    rule = pixel_rule(plate, features, full_scale)
-    factor = factor or tile_factor(plate.field_shape, TILE_SIZE)
-    shape = (len(plate.fields), len(plate.channels), *tile_shape(plate.field_shape, factor))
-    claim(out / "features" / "pass.json", _settings(plate, rule, factor))
-    TileStore.create(out / "tiles.zarr", shape)
-    places = [_Place(field, row) for row, field in enumerate(plate.fields)]
-    wells = {well: list(group) for well, group in groupby(places, key=lambda p: p.field.well)}
-    job = _Pass(plate, out, rule, factor)
-    todo = [wells[well] for well in _unread(job, wells)]
-    costs = _compute(job, todo, scheduler, on_well)
-    return _collect(job, list(wells), costs)
+    plates = tuple(plates) if isinstance(plates, Sequence) else (plates,)
+    folder = place(out)
+    job, description = _job(plates, folder, settings)
+    if retry_failed and not (folder / "features" / _DESCRIPTION).exists():
+        raise UsageError(
+            "holds no pass", where=str(out), remedy="run it once without --retry-failed"
+        )
+    for kind in ("features", "objects", "crops"):
+        sweep(folder / kind)
+    write_json(folder / "features" / _DESCRIPTION, description)
+    tasks = todo(job, _tasks(plates), only_failed=retry_failed)
+    timings = timings or Timings(folder / "timings.json")
+    timings.note("plates", cost={plate.name: plate.path for plate in plates})
+    costs = _run(
+        job, tasks, scheduler, workers, timings or Timings(folder / "timings.json"), on_well, say
+    )
+    return collect(job, _tasks(plates), costs)
 
 
-_LARGEST = {"uint8": 255, "uint16": 65535}
-
-
-def pixel_rule(plate: Plate, features: FeatureKind, full_scale: int | None) -> Rule:
-    """Return the rule for a plate's thresholds.
+def held_pass(out: str | Path) -> tuple[tuple[Plate, ...], PassSettings]:
+    """Open the plates of the pass that a folder holds, and return its settings.
 
     Raises
     ------
     UsageError
-        For a full scale that the pixels do not hold, or that goes with no fixed threshold.
+        When it holds none.
+    PlateError
+        When a plate is no longer where it was.
     """
-    rule = Rule(features, full_scale=full_scale)
-    rule.fixed(_LARGEST.get(plate.dtype, 65535))
-    return rule
+    file = place(out) / "features" / _DESCRIPTION
+    if not file.exists():
+        raise UsageError("holds no pass", where=str(out), remedy="run one without --retry-failed")
+    held, where = read_json(file), Timings(place(out) / "timings.json").content["plates"]
+    plates = tuple(
+        open_plate(path, view=View.from_json(held["plates"][name])) for name, path in where.items()
+    )
+    return plates, PassSettings.from_json(held["settings"])
 
 
-def _settings(plate: Plate, rule: Rule, factor: int) -> dict[str, Any]:
-    return {
-        "plate": plate.name,
-        "fields": digest([[f.well, f.site, f.path] for f in plate.fields]),
-        "channels": list(plate.channels),
-        "dtype": plate.dtype,
-        "field_shape": list(plate.field_shape),
-        "features": rule.kind,
-        "full_scale": rule.full_scale or _LARGEST.get(plate.dtype),
-        "tile_factor": factor,
-    }
+def _job(plates: tuple[Plate, ...], out: Path, settings: PassSettings) -> tuple[Job, object]:
+    if not plates:
+        raise UsageError("no plates", remedy="name one or more")
+    rule, shapes, description = plan(plates, settings)
+    fields = sum(len(plate.fields) for plate in plates)
+    for size, shape in zip(shapes.names, shapes.tiles, strict=True):
+        TileStore.create(out / "tiles.zarr", size, (fields, len(plates[0].channels), *shape))
+    keys = tuple(key_of(description, plate.name) for plate in plates)
+    stop = str(out / f".stop-{uuid4().hex}")
+    return Job(plates, str(out), settings, rule, shapes, keys, stop), description
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A field and the row of the tile store that is its own."""
-
-    field: Field
-    row: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    """What a worker needs to do any well."""
-
-    plate: Plate
-    out: Path
-    rule: Rule
-    factor: int
-
-    def shard(self, well: str) -> Path:
-        return self.out / "features" / f"{well}.parquet"
-
-    def well(self, places: list[_Place]) -> tuple[str, dict[str, float]]:
-        """Do one well: its tiles first, so that a shard says that all of it is there."""
-        import pyarrow as pa
-
-        tiles, cost = TileStore(self.out / "tiles.zarr"), WellCost()
-        records = [self._field(place.field, place.row, tiles, cost) for place in places]
-        well = places[0].field.well
-        schema = shard_schema(self.plate.channels, self.rule.kind)
-        write_table(self.shard(well), pa.Table.from_pylist(records, schema=schema))
-        return well, asdict(cost)
-
-    def _field(self, field: Field, row: int, tiles: TileStore, cost: WellCost) -> dict[str, Any]:
-        plate = self.plate
-        record: dict[str, Any] = {
-            PLATE: plate.name,
-            WELL: field.well,
-            SITE: field.site,
-            TILE_ROW: row,
-            STAMP: plate.stamp(field),
-            FAILED: "",
-            FAILED_CHANNEL: "",
-        }
-        start = perf_counter()
-        try:
-            pixels = plate.read(field)
-        except FieldError as error:
-            return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
-        was_read = perf_counter()
-        for channel, image in zip(plate.channels, pixels, strict=True):
-            try:
-                result = measure(image, self.rule)
-            except ImageError as error:
-                return record | {FAILED: error.what, FAILED_CHANNEL: channel}
-            record[flag_column(channel)] = result.empty
-            record |= zip(feature_columns(self.rule.kind, channel), result.values, strict=True)
-        measured = perf_counter()
-        tile = downscale(pixels, self.factor)
-        downscaled = perf_counter()
-        tiles.write(row, tile)
-        cost.fields += 1
-        cost.bytes += pixels.nbytes
-        cost.read_s += was_read - start
-        cost.features_s += measured - was_read
-        cost.tiles_s += downscaled - measured
-        cost.keep_s += perf_counter() - downscaled
-        return record
+def _tasks(plates: Sequence[Plate]) -> list[Task]:
+    """Make a task of each well, and give each field its row."""
+    tasks, row = [], 0
+    for number, plate in enumerate(plates):
+        for _, fields in groupby(plate.fields, key=lambda field: field.well):
+            places = tuple(Place(field, row + k) for k, field in enumerate(fields))
+            tasks.append(Task(number, places, frozenset(at.row for at in places)))
+            row += len(places)
+    return tasks
 
 
-def _unread(job: _Pass, wells: Mapping[str, list[_Place]]) -> list[str]:
-    """Name the wells that are not kept as the plate now has them."""
-    held = {well: stamps_of(job.shard(well)) for well in wells}
-    whole_wells = [well for well, stamps in held.items() if stamps and None not in stamps]
-    # Only these are looked at: stamping reads chunks, and the others are read in any case.
-    changed = [
-        well
-        for well in whole_wells
-        if held[well] != [job.plate.stamp(place.field) for place in wells[well]]
-    ]
-    # A few wells were written anew; most of them are another plate, whose results must not be
-    # lost. Wells that could not be read do not count: a copy may just have been finished.
-    if len(changed) > max(1, len(whole_wells) // 2):
-        raise UsageError(
-            f"holds a pass over other pixels: {len(changed)} of {len(whole_wells)} wells differ"
-            f" from those of {job.plate.path}",
-            where=str(job.out),
-            remedy="name another folder with -o, or delete this one",
-        )
-    tiles = TileStore(job.out / "tiles.zarr")
-    kept = {
-        well
-        for well in set(whole_wells) - set(changed)
-        if all(tiles.has(place.row) for place in wells[well])
-    }
-    return [well for well in wells if well not in kept]
-
-
-def _compute(
-    job: _Pass,
-    todo: list[list[_Place]],
+def _run(
+    job: Job,
+    tasks: Sequence[Task],
     scheduler: Scheduler,
-    on_well: Callable[[str, dict[str, float]], None] | None,
+    workers: int | None,
+    timings: Timings,
+    on_well: Callable[[str, str, dict[str, float]], None] | None,
+    say: Callable[[str], None],
 ) -> dict[str, dict[str, float]]:
-    """Run the wells on Dask's scheduler and report each as it comes back."""
-    from dask.base import compute
-    from dask.callbacks import Callback
-    from dask.delayed import delayed
+    """Do what is to be done, and write down what each well cost."""
+    costs: dict[str, dict[str, float]] = {}
+    lap = stopwatch()
 
-    def finished(_key: Any, value: Any, *_state: Any) -> None:
-        if on_well is not None and isinstance(value, tuple):
-            on_well(*value)
+    def finished(done: Done) -> None:
+        plate, well, cost = done
+        name = f"{plate}/{well}"
+        costs[name] = {**cost, "wall_s": lap()}
+        timings.note("wells", name, cost=costs[name])
+        timings.save(at_once=False)
+        if on_well is not None:
+            on_well(plate, well, costs[name])
 
-    tasks = [delayed(job.well, pure=False)(places) for places in todo]
-    with Callback(posttask=finished):
-        results: Iterable[tuple[str, dict[str, float]]] = compute(*tasks, scheduler=scheduler)
-    return dict(results)
-
-
-def _collect(job: _Pass, wells: list[str], costs: dict[str, dict[str, float]]) -> Extraction:
-    """Join the shards into one table, and the failures into another."""
-    features, failed, stamp = join_shards(job.shard(well) for well in wells)
-    failures = failure_table(job.plate.name, job.plate.missing, failed)
-    with whole(job.out / "failures.csv") as part:
-        failures.to_csv(part, index=False)
-    if not len(features):
-        raise PlateError(
-            f"none of {len(failed)} fields can be read (the first: {failed[FAILED].iloc[0]})",
-            where=job.plate.path,
-            remedy=f"{job.out / 'failures.csv'} says why for each",
-        )
-    write_table(job.out / "features.parquet", features)
-    tiles = TileStore(job.out / "tiles.zarr")
-    return Extraction(features.to_pandas(), tiles, failures, costs, stamp)
+    with interruptible(job) as asked:
+        try:
+            compute(job, tasks, scheduler=scheduler, workers=workers, finished=finished, say=say)
+        finally:
+            timings.save()
+        if asked():
+            raise KeyboardInterrupt
+    return costs

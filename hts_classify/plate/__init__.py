@@ -1,26 +1,39 @@
-"""Plates: from a path to wells, fields and pixels.
+"""Plates: from a path or URL to wells, fields and pixels.
 
     path ─► open_plate ─► Plate ─► read(field) ─► pixels (channels, y, x)
                             ▲
-    ome_zarr, hdf5 ─► stored┘        platemap ─► one row of treatments a well
+    ome_zarr ─┐             │        platemap ─► one row of treatments a well
+    hdf5      ├─► stored ───┤
+    image_list┘             └── illumination, selection: a plate seen through another
 
-`layout` says what a plate is, `ome` reads OME-NGFF metadata, `channels` names the channels,
-`columns` those of a plate map, `stored` is the plate that every format shares, `zarr_chunks`
-finds what zarr would not miss, `selection` shows some of the channels.
+`layout` says what a plate is and `stored` is the plate that every format shares; `finding` goes
+from what a user names to plates, `channels` names channels and `columns` those of a plate map.
+OME-Zarr: `ome` reads the metadata, `storage` gets bytes from a folder or a URL, `zarr_chunks` says
+which files an array has, `zarr_codecs` and `zarr_pixels` decode them. HDF5: `hdf5_store`, with
+`cellh5` and `hdf5_foreign` for others' files. Image lists: `image_files` reads the images, and
+`fields` makes wells and sites of names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ..errors import PlateError
 from .columns import Columns, resolve_column
+from .fields import split_choice
+from .finding import find_plates
 from .hdf5 import is_hdf5, open_hdf5
-from .layout import Field, Missing, Plate, PlateInfo
+from .illumination import correct_illumination
+from .image_list import is_image_list, open_image_list
+from .layout import Field, Missing, Plate, PlateInfo, View
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
 from .platemap import find_platemap, platemap_path, read_platemap
 from .selection import select_channels
+from .storage import Folder, open_storage
+from .stored import StoredPlate
 
 __all__ = [
     "Columns",
@@ -28,7 +41,10 @@ __all__ = [
     "Missing",
     "Plate",
     "PlateInfo",
+    "View",
+    "correct_illumination",
     "find_platemap",
+    "find_plates",
     "open_plate",
     "platemap_path",
     "read_platemap",
@@ -37,17 +53,26 @@ __all__ = [
     "store_stem",
 ]
 
+_ALL: Final = View()
 
-def open_plate(path: str | Path, *, channels: Sequence[str] | None = None) -> Plate:
-    """Open a plate for reading: OME-Zarr 0.4 or 0.5 from any writer, or HDF5.
+
+def open_plate(
+    path: str | Path, *, channels: Sequence[str] | None = None, view: View = _ALL
+) -> Plate:
+    """Open a plate for reading: OME-Zarr 0.4 or 0.5 from any writer, HDF5, or an image list.
 
     Parameters
     ----------
     path : str or Path
-        A folder (OME-Zarr) or a file (HDF5, in the layout of `hts_classify.plate.hdf5`).
+        A folder (OME-Zarr), a file (HDF5, or a CSV table in CellProfiler's LoadData columns), or
+        the URL of an OME-Zarr plate in any file system that fsspec has (`s3://`, `https://`).
+        `load_data.csv#BR00117` is one plate of a file of several. Credentials are fsspec's: see
+        `hts_classify.plate.storage`.
     channels : sequence of str, optional
-        Names for the channels, in their order in the pixels. By default the store's labels,
-        and where it has none `Channel0`, `Channel1`, …
+        Names for the channels, in their order in the pixels, instead of `view.channels`. By
+        default the store's labels, and where it has none `Channel0`, `Channel1`, …
+    view : View, optional
+        Which part of the plate is looked at, and how.
 
     Returns
     -------
@@ -59,7 +84,7 @@ def open_plate(path: str | Path, *, channels: Sequence[str] | None = None) -> Pl
     PlateError
         When the path holds no plate, or one that cannot be read as a whole.
     UsageError
-        When `channels` does not fit the pixels.
+        When the view does not fit the plate: names, planes, time points, acquisitions.
 
     Examples
     --------
@@ -68,20 +93,44 @@ def open_plate(path: str | Path, *, channels: Sequence[str] | None = None) -> Pl
       ...
     hts_classify.errors.PlateError: no/such/plate.zarr: does not exist; check the path
     """
-    path = Path(path)
-    if not path.exists():
-        raise PlateError("does not exist", where=str(path), remedy="check the path")
-    if path.is_file():
-        if not is_hdf5(path):
-            raise PlateError(
-                "a file that is not HDF5",
-                where=str(path),
-                remedy="give an OME-Zarr folder or an HDF5 plate; unpack a zipped store first",
-            )
-        return open_hdf5(path, name=store_stem(path), channels=channels)
-    if not is_zarr_group(path):
-        raise PlateError("a folder without zarr metadata", where=str(path), remedy=_inside(path))
-    return open_ome_zarr(path, channels=channels)
+    if channels is not None:
+        # A str is refused where the names are checked.
+        names = channels if isinstance(channels, str) else tuple(channels)
+        view = replace(view, channels=names)  # type: ignore[arg-type]
+    plate: Plate = _open(path, view)
+    if view.illumination:
+        plate = correct_illumination(plate, dict(view.illumination))
+    return select_channels(plate, view.use) if view.use else plate
+
+
+def _open(path: str | Path, view: View) -> StoredPlate:
+    """Tell formats apart."""
+    where = str(path)
+    if isinstance(path, str) and "://" in path:
+        storage = open_storage(path)
+        if not isinstance(storage, Folder):
+            return open_ome_zarr(path, view=view)
+        where = storage.root
+    file, chosen = split_choice(where)
+    if not file.exists():
+        raise PlateError("does not exist", where=where, remedy="check the path")
+    if file.is_dir():
+        if chosen or not is_zarr_group(file):
+            raise PlateError("a folder without zarr metadata", where=where, remedy=_inside(file))
+        return open_ome_zarr(where, view=view)
+    if not file.is_file():
+        raise PlateError("is neither a file nor a folder", where=where, remedy="check the path")
+    name = chosen or store_stem(file)
+    if is_hdf5(file):
+        return open_hdf5(where, name=name, view=view)
+    if is_image_list(file):
+        return open_image_list(where, name=name, view=view)
+    raise PlateError(
+        "a file that is neither HDF5 nor an image list",
+        where=where,
+        remedy="give an OME-Zarr folder, an HDF5 plate or a CSV table with the columns of"
+        " CellProfiler's LoadData; unpack a zipped store first",
+    )
 
 
 def _inside(folder: Path) -> str:

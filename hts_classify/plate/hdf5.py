@@ -1,4 +1,4 @@
-"""Plates as one HDF5 file.
+"""Plates as one HDF5 file: ours here, somebody else's in `hdf5_foreign` and `cellh5`.
 
 The layout, version 1, carries the words of OME-NGFF in native attributes::
 
@@ -8,96 +8,36 @@ The layout, version 1, carries the words of OME-NGFF in native attributes::
                  wells                ["A/1", "A/2", …]: paths of the wells' groups
                  channels             ["DNA", "GFP"]          (may be absent)
     /A/1         images               ["0", "1", …]: names of the well's datasets, in order
-    /A/1/0       axes                 "cyx", or any of yx … tczyx with t and z of length 1
+    /A/1/0       axes                 "cyx", or any of yx … tczyx
+                 pixel_size           [0.65, 0.65]: micrometres along y and x (may be absent)
+    /A/1/labels/0/nuclei              a label image of field 0 (may be absent)
+                 axes                 "yx" by default, "zyx" where it has three dimensions
 
-Each dataset holds one field, uint8 or uint16, best in chunks of one channel: (1, y, x).
-`h5py` objects cannot be pickled, nor shared with a forked process, so every read opens the file
-and closes it again.
+Each dataset holds one field, uint8 or uint16, best in chunks of one plane of one channel,
+(1, y, x), with HDF5's own checksum (Fletcher-32), without which damage to pixels cannot be seen.
+Texts are best of fixed length: HDF5 keeps others in a heap, and may never return from a damaged
+one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import FieldError, PlateError
-from .layout import Field, Missing
+from .cellh5 import is_cellh5, open_cellh5
+from .fields import split_choice
+from .hdf5_foreign import open_foreign, suggest
+from .hdf5_tree import Tree, attribute, texts
+from .layout import Field, Missing, View
 from .ome import Head, Well, make_wells
-from .stored import Broken, Gap, Image, StoredPlate, make_plate, sample
+from .stored import Broken, Image, StoredPlate, make_plate
 
-__all__ = ["LAYOUT", "LAYOUT_KEY", "HDF5Store", "is_hdf5", "open_hdf5"]
+__all__ = ["LAYOUT", "LAYOUT_KEY", "is_hdf5", "open_hdf5"]
 
 LAYOUT: Final = 1
 LAYOUT_KEY: Final = "hts_classify_layout"
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-
-
-@dataclass(frozen=True, slots=True)
-class HDF5Store:
-    """Datasets in one file."""
-
-    root: str
-
-    @property
-    def format(self) -> str:
-        """Always `HDF5`."""
-        return "HDF5"
-
-    def listing(self) -> dict[str, int]:
-        """Size of the file."""
-        return {"": Path(self.root).stat().st_size}
-
-    def gaps(self, image: Image, has: Callable[[str], bool] | None = None) -> Sequence[Gap]:
-        """Find chunks that were never written; the file's own index says so."""
-        import h5py
-
-        with h5py.File(self.root, "r") as file:
-            dataset = file[image.path]
-            if dataset.chunks is None:
-                stored = dataset.id.get_storage_size() > 0 or dataset.external
-                return [] if stored else [Gap(image.path, (0,) * dataset.ndim, dataset.shape)]
-            counts = [-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]
-            if dataset.id.get_num_chunks() == np.prod(counts):
-                return []
-            written: set[tuple[int, ...]] = set()
-            dataset.id.chunk_iter(lambda chunk: written.add(chunk.chunk_offset))
-            starts = itertools.product(
-                *(range(0, n, c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
-            )
-            return [
-                Gap(f"{image.path} at {start}", start, dataset.chunks)
-                for start in starts
-                if start not in written
-            ]
-
-    def stamp(self, image: Image) -> str:
-        """Hash a sample of each of the dataset's chunks, as they are in the file."""
-        import h5py
-
-        content = hashlib.sha256(repr(image).encode())
-        with h5py.File(self.root, "r") as file, Path(self.root).open("rb") as raw:
-            dataset = file[image.path].id
-            places = [(dataset.get_offset() or 0, dataset.get_storage_size())]
-            if file[image.path].chunks is not None:
-                places = []
-                dataset.chunk_iter(lambda chunk: places.append((chunk.byte_offset, chunk.size)))
-            for offset, size in places:
-                content.update(sample(raw, offset, size))
-        return content.hexdigest()[:16]
-
-    def pixels(self, image: Image, index: tuple[Any, ...]) -> NDArray[Any]:
-        """Decode a part of a dataset."""
-        import h5py
-
-        with h5py.File(self.root, "r") as file:
-            return np.asarray(file[image.path][index])
 
 
 def is_hdf5(path: Path) -> bool:
@@ -106,84 +46,138 @@ def is_hdf5(path: Path) -> bool:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
-def open_hdf5(path: Path, *, name: str, channels: Sequence[str] | None = None) -> StoredPlate:
-    """Open a plate in one HDF5 file; see `hts_classify.plate.open_plate`."""
-    import h5py
+def open_hdf5(path: str | Path, *, name: str, view: View) -> StoredPlate:
+    """Open a plate in an HDF5 file: in our layout, CellH5's, or by the view's `hdf5_path`.
 
-    where = str(path)
-    images: dict[Field, Image | Broken] = {}
-    missing = []
-    try:
-        with h5py.File(where, "r") as file:
-            head = _read_head(file, where=where, name=name)
-            labels = _texts(file.attrs.get("channels", ()))
-            for well in head.wells:
-                found = _open_well(file, well, labels)
-                if isinstance(found, Missing):
-                    missing.append(found)
-                else:
-                    images |= found
-    except OSError as error:
-        raise PlateError(
-            f"the HDF5 file does not open ({error})", where=where, remedy="copy it again"
-        ) from error
-    return make_plate(
-        where,
-        head=head,
-        store=HDF5Store(where),
-        images=images,
-        missing=tuple(missing),
-        channels=channels,
+    Parameters
+    ----------
+    path : str or Path
+        The file; `screen.ch5#BR00117` is one plate of a file of several.
+
+    Raises
+    ------
+    PlateError
+        When the file is truncated, being written, or holds no plate; the remedy says which
+        `--hdf5-path` may fit.
+    """
+    file, plate = split_choice(path)
+    with Tree(file, str(path)) as tree:
+        try:
+            return _open(tree, name=name, view=view, plate=plate)
+        except FieldError as error:
+            remedy = error.remedy or "copy it again"
+            raise PlateError(error.what, where=str(path), remedy=remedy) from error
+
+
+def _open(tree: Tree, *, name: str, view: View, plate: str) -> StoredPlate:
+    if view.hdf5_path:
+        return open_foreign(tree, name=name, view=view, plate=plate)
+    if attribute(tree.root, LAYOUT_KEY, None) is not None:
+        return _open_own(tree, name=name, view=view)
+    if is_cellh5(tree):
+        return open_cellh5(tree, name=name, view=view, plate=plate)
+    pattern = suggest(tree)
+    raise PlateError(
+        f"an HDF5 file without the attribute {LAYOUT_KEY}",
+        where=tree.where,
+        remedy=f"say where its fields are, as --hdf5-path {pattern!r}"
+        if pattern
+        else "write it in the layout that hts_classify.plate.hdf5 describes",
     )
 
 
-def _read_head(file: Any, *, where: str, name: str) -> Head:
-    attributes = file.attrs
-    if LAYOUT_KEY not in attributes:
+def _open_own(tree: Tree, *, name: str, view: View) -> StoredPlate:
+    head = _read_head(tree.root, where=tree.where, name=name)
+    stains = texts(attribute(tree.root, "channels", ()))
+    images: dict[Field, Image | Broken] = {}
+    missing: list[Missing] = []
+    for well in head.wells:
+        try:
+            group, names = _images_of(tree, well)
+            labels = tree.get("labels", group)
+        except FieldError as error:
+            missing.append(Missing(well.name, None, error.what))
+            continue
+        for site, image in enumerate(names, start=1):
+            at = Field(well.name, site, f"{well.path}/{image}")
+            try:
+                own = _read_labels(tree, labels, f"{well.path}/labels", image)
+                images[at] = _image(tree, group, at.path, image, stains, own)
+            except FieldError as error:
+                images[at] = Broken(error.what, error.remedy or "write the plate again")
+    return make_plate(
+        tree.where,
+        head=head,
+        store=tree.store("HDF5"),
+        images=images,
+        missing=tuple(missing),
+        view=view,
+    )
+
+
+def _read_head(root: Any, *, where: str, name: str) -> Head:
+    version = attribute(root, LAYOUT_KEY, None)
+    if str(version) != str(LAYOUT):
         raise PlateError(
-            f"an HDF5 file without the attribute {LAYOUT_KEY}",
-            where=where,
-            remedy="write it in the layout that hts_classify.plate.hdf5 describes",
-        )
-    if int(attributes[LAYOUT_KEY]) != LAYOUT:
-        raise PlateError(
-            f"HDF5 layout version {attributes[LAYOUT_KEY]}",
+            f"HDF5 layout version {version}",
             where=where,
             remedy=f"this hts_classify reads version {LAYOUT}",
         )
-    rows, columns, wells = (_texts(attributes.get(key, ())) for key in ("rows", "columns", "wells"))
-    own = "".join(_texts([attributes.get("name", "")]))
+    rows, columns, wells = (texts(attribute(root, key, ())) for key in ("rows", "columns", "wells"))
+    own = "".join(texts([attribute(root, "name", "")]))
     return Head(own or name, rows, columns, make_wells(wells, where=where))
 
 
-def _open_well(
-    file: Any, well: Well, labels: tuple[str, ...]
-) -> dict[Field, Image | Broken] | Missing:
-    if well.path not in file:
-        return Missing(well.name, None, f"group {well.path} is missing")
-    names = _texts(file[well.path].attrs.get("images", ()))
+def _images_of(tree: Tree, well: Well) -> tuple[Any, tuple[str, ...]]:
+    group = tree.get(well.path)
+    if group is None:
+        raise FieldError(f"group {well.path} is missing")
+    names = texts(attribute(group, "images", ()))
     if not names:
-        return Missing(well.name, None, f"group {well.path} lists no images")
-    found: dict[Field, Image | Broken] = {}
-    for site, name in enumerate(names, start=1):
-        field = Field(well.name, site, f"{well.path}/{name}")
-        try:
-            found[field] = _image(file, field.path, labels)
-        except FieldError as error:
-            found[field] = Broken(error.what, error.remedy or "write the plate again")
-    return found
+        raise FieldError(f"group {well.path} lists no images")
+    return group, names
 
 
-def _image(file: Any, path: str, labels: tuple[str, ...]) -> Image:
-    dataset = file.get(path)
-    if not hasattr(dataset, "shape"):
-        raise FieldError(f"dataset {path} is missing")
-    axes = tuple("".join(_texts([dataset.attrs.get("axes", "cyx")])))
-    image = Image(path, axes, tuple(dataset.shape), dataset.dtype.name, labels)
+def _image(
+    tree: Tree,
+    group: Any,
+    path: str,
+    name: str,
+    stains: tuple[str, ...],
+    labels: dict[str, Image | Broken],
+) -> Image:
+    found = tree.dataset(name, group)
+    tree.keep(path, found.part())
+    if labels:
+        tree.labels[path] = labels
+    size = attribute(found.dataset, "pixel_size", ())
+    image = Image(
+        path,
+        found.axes("cyx"),
+        found.shape,
+        found.dtype,
+        stains,
+        label_names=tuple(labels),
+        pixel_size=tuple(float(step) for step in size),
+    )
     image.check()
     return image
 
 
-def _texts(values: Any) -> tuple[str, ...]:
-    """Return strings, however h5py or another writer stored them."""
-    return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in values)
+def _read_labels(tree: Tree, labels: Any, at: str, name: str) -> dict[str, Image | Broken]:
+    """Find the label images of a field."""
+    group = None if labels is None else tree.get(name, labels)
+    found: dict[str, Image | Broken] = {}
+    for own in tree.names(group):
+        path = f"{at}/{name}/{own}"
+        try:
+            dataset = tree.dataset(own, group)
+            axes = dataset.axes("zyx" if len(dataset.shape) == 3 else "yx")
+            label = Image(path, axes, dataset.shape, dataset.dtype)
+            label.check()
+        except FieldError as error:
+            found[own] = Broken(error.what, error.remedy)
+            continue
+        tree.keep(path, dataset.part())
+        found[own] = label
+    return found

@@ -1,205 +1,345 @@
 """Plates as OME-Zarr: OME-NGFF 0.4 (zarr v2) and 0.5 (zarr v3), from any writer.
 
-The small JSON files are read directly: opening thousands of groups through zarr takes a
-hundred times as long. zarr itself decodes the pixels.
+The small JSON files are read directly, all of one kind together: opening thousands of groups
+through zarr takes a hundred times as long. Most of them are the same to the byte, and those are
+understood once.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FieldError, HTSWarning, PlateError
-from .layout import Field, Missing
-from .ome import VERSIONS, Well, read_head, read_images, read_multiscale
-from .stored import Broken, Gap, Image, StoredPlate, make_plate, sample
-from .zarr_chunks import absent_inner, read_grid
+from .layout import Field, Missing, View
+from .ome import (
+    VERSIONS,
+    Multiscale,
+    Well,
+    WellImage,
+    choose_acquisition,
+    inside,
+    read_head,
+    read_images,
+    read_labels,
+    read_multiscale,
+)
+from .storage import Storage, open_storage, spread
+from .stored import TRANSIENT, Broken, Gap, Image, StoredPlate, make_plate
+from .zarr_chunks import Array, load_json, read_array, read_shape
+from .zarr_pixels import absent_inner, read_pixels
 
 __all__ = ["ZarrStore", "is_zarr_group", "open_ome_zarr", "store_stem"]
 
-_READERS: Final = 8  # threads that read metadata: little on a local disk, much on a network one
+_METADATA: Final = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+_MOST_JSON: Final = 1 << 25
+"""Bytes of a metadata file."""
 _SUFFIXES: Final = (".zarr", ".ome", ".h5", ".hdf5")
+_T = TypeVar("_T")
+
+
+class Kept(NamedTuple):
+    """What a plate remembers of a field's array."""
+
+    group: str
+    """Path of the image's group."""
+    metadata: bytes
+    """Of the array, as they were when the plate was opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZarrStore:
-    """Arrays in a folder."""
+    """Arrays below a root."""
 
-    root: str
+    storage: Storage
     zarr_format: int
+    level: int
+    arrays: Mapping[str, Kept]
 
     @property
     def format(self) -> str:
         """`OME-Zarr 0.4` or `OME-Zarr 0.5`."""
         return f"OME-Zarr {VERSIONS[self.zarr_format]}"
 
-    def listing(self) -> dict[str, int]:
-        """Sizes of all files, by path inside the store."""
-        root = Path(self.root)
-        return {
-            (Path(folder) / name).relative_to(root).as_posix(): (Path(folder) / name).stat().st_size
-            for folder, _, names in os.walk(root)
-            for name in names
-        }
+    def size(self, images: Sequence[Image]) -> int:
+        """Bytes of the arrays' files; of those whose metadata make no sense, none."""
 
-    def gaps(self, image: Image, has: Callable[[str], bool] | None = None) -> Sequence[Gap]:
+        def one(path: str) -> int:
+            try:
+                array = self._array(path)
+            except FieldError:
+                return 0
+            stats = self.storage.stats(path, array.files)
+            return sum(found.size for found in stats if found is not None)
+
+        return sum(spread(one, dict.fromkeys(image.path for image in images)))
+
+    def gaps(self, image: Image) -> Sequence[Gap]:
         """Find missing chunks, and shards that leave chunks out."""
-        root = Path(self.root)
-        grid = read_grid(self._array(image.path))
-        found = []
-        for key, start in grid.files():
-            chunk = f"{image.path}/{key}"
-            if not (has(chunk) if has else (root / chunk).is_file()):
-                found.append(Gap(chunk, start, grid.chunks))
-            elif grid.shard is not None:
-                found += [
-                    Gap(f"{chunk} at {inner}", inner, grid.shard.chunks)
-                    for inner in absent_inner(root / chunk, grid, start)
-                ]
-        return found
+        array = self._array(image.path)
+        gaps: list[Gap] = []
+        there = []
+        most = array.most_stored
+        stats = self.storage.stats(image.path, array.files)
+        for found, name, start in zip(stats, array.files, array.starts, strict=True):
+            if found is None:
+                gaps.append(Gap(f"{image.path}/{name}", start, array.parts))
+            elif found.size > most:
+                raise FieldError(
+                    f"{image.path}/{name} has {found.size} bytes, more than its pixels can take"
+                )
+            else:
+                there.append((name, start))
+        if array.shard is not None:
+            for name, start in absent_inner(self.storage, image.path, array, there):
+                gaps.append(Gap(f"{image.path}/{name} at {start}", start, array.chunks))
+        return gaps
 
     def stamp(self, image: Image) -> str:
-        """Hash the array's metadata and a sample of each of its files."""
-        metadata = self._array(image.path)
-        content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-        for key, _ in read_grid(metadata).files():
-            content.update(_sample(Path(self.root, image.path, key)))
+        """Hash the array's metadata, and the size and the time of change of each of its files."""
+        metadata = self.arrays[image.path].metadata
+        content = hashlib.sha256(metadata)
+        content.update(repr((image.axes, image.lengths)).encode())
+        for found in self.storage.stats(image.path, read_array(metadata).files):
+            content.update(b"absent;" if found is None else f"{found.size} {found.tag};".encode())
         return content.hexdigest()[:16]
 
+    def label(self, image: Image, name: str) -> Image:
+        """Read what the metadata say of a label image, at the level of the field."""
+        if name not in image.label_names:
+            known = ", ".join(image.label_names) or "no label images"
+            raise FieldError("there is none of that name", remedy=f"it has {known}")
+        group = f"{self.arrays[image.path].group}/labels/{inside(name)}"
+        file = f"{group}/{_group_file(self.zarr_format)}"
+        scale = _at(file, _multiscale, self._read(file), self.zarr_format, self.level)
+        path = f"{group}/{scale.path}"
+        return _image(path, scale, self._metadata(path))
+
     def pixels(self, image: Image, index: tuple[Any, ...]) -> NDArray[Any]:
-        """Decode a part of an array with zarr."""
-        import zarr
-        from zarr.storage import LocalStore
+        """Decode a part of an array."""
+        return read_pixels(self.storage, image.path, self._array(image.path), index)
 
-        array = zarr.open_array(
-            LocalStore(Path(self.root) / image.path, read_only=True),
-            mode="r",
-            zarr_format=3 if self.zarr_format == 3 else 2,
-        )
-        return np.asarray(array[index])
+    def _metadata(self, path: str) -> bytes:
+        kept = self.arrays.get(path)
+        return kept.metadata if kept else self._read(f"{path}/{_array_file(self.zarr_format)}")
 
-    def attributes(self, path: str = "") -> dict[str, Any]:
-        """Read a group's OME metadata; FieldError where there are none."""
-        folder = Path(self.root, path)
-        if self.zarr_format == 2:
-            return _load(folder / ".zattrs")
-        attributes = _load(folder / "zarr.json").get("attributes")
-        ome = attributes.get("ome") if isinstance(attributes, dict) else None
-        return ome if isinstance(ome, dict) else {}
-
-    def image(self, path: str) -> Image:
-        """Read what the metadata say of one field."""
-        scale = read_multiscale(self.attributes(path))
-        level = f"{path}/{scale.level}"
-        metadata = self._array(level)
+    def _array(self, path: str) -> Array:
         try:
-            lengths = tuple(int(n) for n in metadata["shape"])
-            dtype = metadata["dtype" if self.zarr_format == 2 else "data_type"]
-        except (KeyError, TypeError, ValueError):
-            raise FieldError(f"{level} is described by no array's metadata") from None
-        image = Image(level, scale.axes, lengths, _dtype_name(dtype), scale.labels)
-        image.check()
-        return image
+            return read_array(self._metadata(path))
+        except FieldError as error:
+            raise FieldError(
+                f"the chunks of {path} make no sense: {error.what}", remedy=error.remedy
+            ) from error
 
-    def _array(self, path: str) -> dict[str, Any]:
-        name = ".zarray" if self.zarr_format == 2 else "zarr.json"
-        return _load(Path(self.root, path, name))
+    def _read(self, path: str) -> bytes:
+        return _content(self.storage.read_each([path], most=_MOST_JSON)[0], path)
 
 
 def is_zarr_group(path: Path) -> bool:
     """Tell whether a folder holds a zarr group or array, of any version."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
+    return any((path / name).is_file() for name in _METADATA)
 
 
-def open_ome_zarr(path: Path, *, channels: Sequence[str] | None = None) -> StoredPlate:
-    """Open an OME-Zarr plate in a folder; see `hts_classify.plate.open_plate`."""
+def open_ome_zarr(path: str | Path, *, view: View) -> StoredPlate:
+    """Open an OME-Zarr plate in a folder or behind a URL; see `hts_classify.plate.open_plate`."""
     where = str(path)
-    store = ZarrStore(where, 3 if (path / "zarr.json").is_file() else 2)
     try:
-        attributes = store.attributes()
-    except FieldError as error:
-        raise PlateError(error.what, where=where, remedy="give the path of a plate") from error
-    head = read_head(attributes, zarr_format=store.zarr_format, where=where, name=store_stem(path))
-    _validate(attributes, store.zarr_format, where)
-    images: dict[Field, Image | Broken] = {}
-    missing = []
-    with ThreadPoolExecutor(_READERS) as readers:
-        for found in readers.map(lambda well: _open_well(store, well), head.wells):
-            if isinstance(found, Missing):
-                missing.append(found)
-            else:
-                images |= found
-    return make_plate(
-        where, head=head, store=store, images=images, missing=tuple(missing), channels=channels
-    )
+        return _open(open_storage(where), where, view)
+    except TRANSIENT as error:
+        raise PlateError(
+            f"got no answer ({error})", where=where, remedy="check the address, and try again"
+        ) from error
 
 
-def store_stem(path: Path) -> str:
+def store_stem(path: str | Path) -> str:
     """Return a store's name without the suffixes of its format.
 
     Examples
     --------
-    >>> store_stem(Path("screens/BR00117.ome.zarr")), store_stem(Path("v1.2.h5"))
-    ('BR00117', 'v1.2')
+    >>> store_stem("screens/BR00117.ome.zarr"), store_stem("s3://screens/BR00117.zarr/")
+    ('BR00117', 'BR00117')
     """
-    stem = path.absolute().name
+    text = str(path).rstrip("/")
+    stem = text.rsplit("/", 1)[-1] if "://" in text else Path(text).absolute().name
     while (suffix := Path(stem).suffix.lower()) in _SUFFIXES:
         stem = stem[: -len(suffix)]
     return stem
 
 
-def _open_well(store: ZarrStore, well: Well) -> dict[Field, Image | Broken] | Missing:
+def _group_file(zarr_format: int) -> str:
+    return ".zattrs" if zarr_format == 2 else "zarr.json"
+
+
+def _array_file(zarr_format: int) -> str:
+    return ".zarray" if zarr_format == 2 else "zarr.json"
+
+
+def _open(storage: Storage, where: str, view: View) -> StoredPlate:
+    zarr_format, attributes = _read_root(storage, where)
+    head = read_head(attributes, zarr_format=zarr_format, where=where, name=store_stem(where))
+    _validate(attributes, zarr_format, where)
+    listed, missing = _read_wells(storage, head.wells, zarr_format)
+    used = sorted({image.acquisition for images in listed.values() for image in images})
+    chosen, note = choose_acquisition(head.acquisitions, used, view.acquisition, where=where)
+    fields = []
+    for well, images in listed.items():
+        shown = [image for image in images if image.acquisition in ("", chosen)]
+        if not shown:
+            missing.append(Missing(well.name, None, f"no images of acquisition {chosen}"))
+        fields += [
+            Field(well.name, site, f"{well.path}/{image.path}")
+            for site, image in enumerate(shown, start=1)
+        ]
+    found, arrays = _read_fields(storage, fields, zarr_format, view.level)
+    return make_plate(
+        where,
+        head=head,
+        store=ZarrStore(storage, zarr_format, view.level, arrays),
+        images=found,
+        missing=tuple(missing),
+        view=view,
+        notes=[note] if note else [],
+    )
+
+
+def _read_root(storage: Storage, where: str) -> tuple[int, dict[str, Any]]:
+    """Read the plate's own metadata, and tell by their name which version of zarr this is."""
+    new, old = storage.read_each(["zarr.json", ".zattrs"], most=_MOST_JSON)
+    zarr_format = 2 if isinstance(new, FileNotFoundError) else 3
+    file = _group_file(zarr_format)
     try:
-        paths = read_images(store.attributes(well.path))
+        content = _content(old if zarr_format == 2 else new, file)
+        return zarr_format, _at(file, _ome, content, zarr_format)
     except FieldError as error:
-        return Missing(well.name, None, error.what)
-    found: dict[Field, Image | Broken] = {}
-    for site, name in enumerate(paths, start=1):
-        field = Field(well.name, site, f"{well.path}/{name}")
+        remedy = "give the path or URL of a plate"
+        raise PlateError(error.what, where=where, remedy=remedy) from error
+
+
+def _read_wells(
+    storage: Storage, wells: Sequence[Well], zarr_format: int
+) -> tuple[dict[Well, tuple[WellImage, ...]], list[Missing]]:
+    """Read which images each well lists."""
+    paths = [f"{well.path}/{_group_file(zarr_format)}" for well in wells]
+    contents = storage.read_each(paths, most=_MOST_JSON)
+    listed, missing = {}, []
+    for well, path, content in zip(wells, paths, contents, strict=True):
         try:
-            found[field] = store.image(field.path)
+            listed[well] = _at(path, _images, _content(content, path), zarr_format)
+        except FieldError as error:
+            missing.append(Missing(well.name, None, error.what))
+    return listed, missing
+
+
+def _read_fields(
+    storage: Storage, fields: Sequence[Field], zarr_format: int, level: int
+) -> tuple[dict[Field, Image | Broken], dict[str, Kept]]:
+    """Read what the metadata say of each field, of its array and of its label images."""
+    file = _group_file(zarr_format)
+    groups = [f"{field.path}/{file}" for field in fields]
+    contents = storage.read_each(groups, most=_MOST_JSON)
+    labels = storage.read_each([f"{f.path}/labels/{file}" for f in fields], most=_MOST_JSON)
+    found: dict[Field, Image | Broken] = {}
+    known = []
+    for field, group, content, own in zip(fields, groups, contents, labels, strict=True):
+        try:
+            scale = _at(group, _multiscale, _content(content, group), zarr_format, level)
+            known.append((field, scale, _label_names(own, zarr_format)))
         except FieldError as error:
             found[field] = Broken(error.what, error.remedy or "copy the plate again")
-    return found
+    file = _array_file(zarr_format)
+    paths = [f"{field.path}/{scale.path}" for field, scale, _ in known]
+    contents = storage.read_each([f"{path}/{file}" for path in paths], most=_MOST_JSON)
+    arrays: dict[str, Kept] = {}
+    same: dict[bytes, bytes] = {}
+    for (field, scale, names), path, content in zip(known, paths, contents, strict=True):
+        try:
+            metadata = _content(content, f"{path}/{file}")
+            found[field] = _image(path, scale, metadata, names)
+        except FieldError as error:
+            found[field] = Broken(error.what, error.remedy or "copy the plate again")
+        else:
+            arrays[path] = Kept(field.path, same.setdefault(metadata, metadata))
+    return {field: found[field] for field in fields}, arrays
 
 
-def _sample(path: Path) -> bytes:
-    """Return what stands for a file in a stamp; nothing where there is none."""
+def _content(found: bytes | Exception, path: str) -> bytes:
+    """Return what a metadata file holds."""
+    if isinstance(found, bytes):
+        return found
+    if isinstance(found, TRANSIENT):
+        raise found
+    if isinstance(found, (FileNotFoundError, NotADirectoryError)):
+        raise FieldError(f"{path} is missing")
+    raise FieldError(f"{path} cannot be read ({found})")
+
+
+def _at(path: str, parse: Callable[..., _T], *what: Any) -> _T:
+    """Understand a metadata file; what is wrong with it is said with its path."""
     try:
-        with path.open("rb") as file:
-            return sample(file, 0, os.fstat(file.fileno()).st_size)
-    except OSError:
-        return b""
+        return parse(*what)
+    except FieldError as error:
+        raise FieldError(f"{path}: {error.what}", remedy=error.remedy) from error
 
 
-def _load(path: Path) -> dict[str, Any]:
-    shown = "/".join(path.parts[-4:])
+def _ome(raw: bytes, zarr_format: int) -> dict[str, Any]:
+    """Find a group's OME metadata."""
+    content = load_json(raw)
+    if zarr_format == 2:
+        return content
+    attributes = content.get("attributes")
+    ome = attributes.get("ome") if isinstance(attributes, dict) else None
+    return ome if isinstance(ome, dict) else {}
+
+
+@lru_cache(maxsize=256)
+def _images(raw: bytes, zarr_format: int) -> tuple[WellImage, ...]:
+    return read_images(_ome(raw, zarr_format))
+
+
+@lru_cache(maxsize=256)
+def _multiscale(raw: bytes, zarr_format: int, level: int) -> Multiscale:
+    return read_multiscale(_ome(raw, zarr_format), level)
+
+
+@lru_cache(maxsize=256)
+def _labels(raw: bytes, zarr_format: int) -> tuple[str, ...]:
+    return read_labels(_ome(raw, zarr_format))
+
+
+def _label_names(found: bytes | Exception, zarr_format: int) -> tuple[str, ...]:
+    """Return the names of a field's label images, of which most fields have none."""
+    if isinstance(found, TRANSIENT):
+        raise found
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise FieldError(f"{shown} is missing") from None
-    except (OSError, ValueError) as error:
-        raise FieldError(f"{shown} is no readable JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise FieldError(f"{shown} is no JSON object")
-    return content
+        return _labels(found, zarr_format) if isinstance(found, bytes) else ()
+    except FieldError:
+        return ()
 
 
-def _dtype_name(dtype: Any) -> str:
-    try:
-        return str(np.dtype(dtype).name)
-    except (TypeError, ValueError, SyntaxError):  # NumPy parses what it is given
-        return str(dtype)
+def _image(
+    path: str, scale: Multiscale, metadata: bytes, label_names: tuple[str, ...] = ()
+) -> Image:
+    """Describe an array."""
+    shape, dtype = _at(path, read_shape, metadata)
+    image = Image(
+        path,
+        scale.axes,
+        shape,
+        dtype,
+        scale.stains,
+        label_names,
+        scale.levels,
+        scale.pixel_size,
+    )
+    image.check()
+    return image
 
 
 def _validate(attributes: Mapping[str, Any], zarr_format: int, where: str) -> None:
@@ -219,5 +359,5 @@ def _validate(attributes: Mapping[str, Any], zarr_format: int, where: str) -> No
             f"{where}: not valid OME-NGFF {VERSIONS[zarr_format]} ({place}: {first['msg']});"
             " what is needed could be read",
             HTSWarning,
-            stacklevel=4,
+            stacklevel=6,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .layout import Field, Missing, Plate, PlateInfo
+from .layout import Field, Plate, View
+from .wrapped import WrappedPlate
 
 __all__ = ["SelectedPlate", "select_channels"]
 
@@ -35,57 +36,21 @@ def select_channels(plate: Plate, names: Sequence[str]) -> Plate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SelectedPlate:
-    """A plate with fewer channels; see `hts_classify.plate.Plate` for what each part means."""
+class SelectedPlate(WrappedPlate):
+    """A plate with fewer channels; the others are not read."""
 
-    plate: Plate
-    channels: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Name of the plate."""
-        return self.plate.name
+    names: tuple[str, ...]
 
     @property
-    def path(self) -> str:
-        """The path it was opened from."""
-        return self.plate.path
+    def view(self) -> View:
+        """Which part of the plate is shown: these channels of it."""
+        return replace(self.plate.view, use=self.names)
 
     @property
-    def fields(self) -> tuple[Field, ...]:
-        """Every field that the metadata name."""
-        return self.plate.fields
+    def channels(self) -> tuple[str, ...]:
+        """The channels that were chosen."""
+        return self.names
 
-    @property
-    def wells(self) -> tuple[str, ...]:
-        """Every well that has at least one field."""
-        return self.plate.wells
-
-    @property
-    def missing(self) -> tuple[Missing, ...]:
-        """Wells that cannot be opened."""
-        return self.plate.missing
-
-    @property
-    def dtype(self) -> str:
-        """Type of most fields' pixels."""
-        return self.plate.dtype
-
-    @property
-    def field_shape(self) -> tuple[int, int]:
-        """Rows and columns of pixels of most fields."""
-        return self.plate.field_shape
-
-    def read(self, field: Field) -> NDArray[Any]:
+    def read(self, field: Field, channels: Sequence[str] | None = None) -> NDArray[Any]:
         """Read one field's pixels in these channels: shape (channels, y, x)."""
-        index = [self.plate.channels.index(name) for name in self.channels]
-        pixels: NDArray[Any] = self.plate.read(field)[index]
-        return pixels
-
-    def stamp(self, field: Field) -> str:
-        """Return what changes when a field's pixels are replaced."""
-        return self.plate.stamp(field)
-
-    def info(self) -> PlateInfo:
-        """Describe the plate, with all of its channels."""
-        return self.plate.info()
+        return self.plate.read(field, self.names if channels is None else channels)

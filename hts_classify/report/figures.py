@@ -47,6 +47,7 @@ _REST = "#999999"
 _NUCLEI = re.compile("dna|dapi|hoechst|draq|nuc", re.IGNORECASE)
 _FORMATS = ((4, 6), (8, 12), (16, 24), (32, 48))
 _MOST_THUMBNAILS = 24
+_MOST_PLATES = 24
 _THUMBNAIL_PX = 150
 
 
@@ -62,14 +63,25 @@ def page(record: Record) -> dict[str, Any]:
         "titles": TITLES,
         "colours": colours,
         "warnings": record.warnings(),
-        "plates": {path: plate_cells(record.wells, path) for path in TITLES},
+        "plates": plates(record.wells),
+        "most_plates": _MOST_PLATES,
         "grid": plate_grid(record.wells),
         "disagreements": disagreements(record),
         "most": _MOST_THUMBNAILS,
-        "channel_colours": channel_colours(record.run["plate"]["channels"]),
+        "channel_colours": channel_colours(record.run["channels"]),
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
+    }
+
+
+def plates(wells: pd.DataFrame) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return what is drawn of each plate: its wells by path."""
+    cells = {path: plate_cells(wells, path) for path in TITLES}
+    names = [str(name) for name in wells[PLATE].unique()[:_MOST_PLATES]]
+    return {
+        name: {path: [c for c in own if c["plate"] == name] for path, own in cells.items()}
+        for name in names
     }
 
 
@@ -109,6 +121,7 @@ def plate_cells(wells: pd.DataFrame, path: str) -> list[dict[str, Any]]:
         scored = well[ROLE] == SCORED
         cells.append(
             {
+                "plate": well[PLATE],
                 "name": well[WELL],
                 "row": _row_number(letters),
                 "column": column - 1,
@@ -134,12 +147,12 @@ def disagreements(record: Record) -> list[dict[str, Any]]:
     table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
     rows = table.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TILE_ROW]
     shown = found[:_MOST_THUMBNAILS]
-    tiles = TileStore(record.folder / "tiles.zarr")
+    tiles = TileStore(record.folder / "tiles.zarr", record.run["settings"]["tile_size"])
     pictures = thumbnails(
         tiles.read(np.array([rows[well[PLATE], well[WELL]] for well in shown], np.intp))
         if shown
         else np.empty((0, *tiles.shape[1:]), np.float32),
-        list(channel_colours(record.run["plate"]["channels"]).values()),
+        list(channel_colours(record.run["channels"]).values()),
     )
     for well, picture in zip(shown, pictures, strict=True):
         well["picture"] = picture

@@ -30,8 +30,8 @@ class Record:
     """By path, from `timings.json`."""
     machine: str
     """What the CNN ran on: `cpu (2 threads)`."""
-    plate: str
-    """Path of the plate."""
+    plates: tuple[str, ...]
+    """Paths of the plates."""
     wells: pd.DataFrame
     """Well rows of the predictions."""
     failures: pd.DataFrame
@@ -41,6 +41,16 @@ class Record:
         """Classes that a call can name."""
         columns = [str(column) for column in self.wells]
         return tuple(c.removeprefix(SCORE) for c in columns if c.startswith(SCORE))
+
+    @property
+    def title(self) -> str:
+        """The plate's name, or how many plates there are and the first's."""
+        first, *others = self.run["plates"]
+        return f"{first} and {len(others)} more" if others else str(first)
+
+    def well(self, plate: str, name: str) -> str:
+        """Name a well, with its plate where there are several."""
+        return f"{plate} {name}" if len(self.run["plates"]) > 1 else name
 
     def count(self, path: str) -> str:
         """Return right calls of all, as `23/24`."""
@@ -93,13 +103,15 @@ class Record:
         found = []
         if len(self.failures):
             found.append(
-                f"{count_failures(self.failures)} left out as unreadable; failures.csv names each"
-                " with its reason."
+                f"{count_failures(self.failures)} left out; failures.csv names each with its"
+                " reason."
             )
         lost = self.comparison["lost"]
-        gone = sorted({str(name) for _, name in lost if name is not None} - set(self.classes))
+        gone = sorted({str(name) for *_, name in lost if name is not None} - set(self.classes))
         if lost:
-            wells = ", ".join(well for well, _ in lost[:6]) + (", …" if len(lost) > 6 else "")
+            wells = ", ".join(self.well(plate, well) for plate, well, _ in lost[:6]) + (
+                ", …" if len(lost) > 6 else ""
+            )
             found.append(f"No field is left of {len(lost)} wells ({wells}): they are not called.")
         if gone:
             found.append(
@@ -154,7 +166,7 @@ def load_record(folder: Path) -> Record:
         comparison=read_json(folder / "comparison.json"),
         costs={cost.path: cost for cost in path_costs(timings)},
         machine=timings.get("machine", "unknown"),
-        plate=timings.get("plate", "unknown"),
+        plates=tuple(timings.get("plates", {}).values()),
         wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
         failures=pd.read_csv(folder / "failures.csv"),
     )

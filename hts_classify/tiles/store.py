@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
 from ..files import whole, write_json
 from .chunks import (
     METADATA,
@@ -60,26 +60,14 @@ class TileStore:
 
     @classmethod
     def create(cls, path: Path, size: int, shape: tuple[int, int, int, int]) -> TileStore:
-        """Make a store of this shape, or open the one that is there if it has this shape.
+        """Make a store of this shape, or give it to the one that is there.
 
-        Raises
-        ------
-        UsageError
-            When it holds tiles of another shape.
+        Tiles that are there stay, each in its row: which of them are still good, the tables say
+        that were made with them.
         """
-        array = path / str(size)
-        if not (path / METADATA).exists():
-            write_json(path / METADATA, group_metadata())
-        if not (array / METADATA).exists():
-            write_json(array / METADATA, _metadata(shape))
-        store = cls(path, size)
-        if store.shape != shape:
-            raise UsageError(
-                f"holds tiles of shape {store.shape}, not {shape}",
-                where=str(array),
-                remedy="name another folder with -o, or delete this one",
-            )
-        return store
+        write_json(path / METADATA, group_metadata())
+        write_json(path / str(size) / METADATA, _metadata(shape))
+        return cls(path, size)
 
     def has(self, row: int) -> bool:
         """Tell whether a field's tile was ever written."""

@@ -1,7 +1,8 @@
-"""Small plates written by zarr and h5py alone, so that nothing of ours vouches for itself."""
+"""Small plates written by zarr alone, so that nothing of ours vouches for itself."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,41 @@ def _write_image(group: zarr.Group, pixels: np.ndarray, how: Written) -> None:
         },
         config={"write_empty_chunks": True},
     )
+
+
+def edit(file: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; `...` takes one out."""
+    content = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
+
+
+def edit_ome(folder: Path, **changes: Any) -> None:
+    """Set keys of a group's OME metadata, of either version."""
+    if (folder / ".zattrs").is_file():
+        edit(folder / ".zattrs", **changes)
+    else:
+        attributes = json.loads((folder / "zarr.json").read_text()).get("attributes", {})
+        edit(folder / "zarr.json", attributes={"ome": {**attributes.get("ome", {}), **changes}})
+
+
+def add_level(image: Path, name: str, pixels: np.ndarray) -> None:
+    """Write one more array of an image; `edit_ome` says what it is."""
+    zarr.open_group(image, mode="r+").create_array(
+        name, data=pixels, chunks=pixels.shape, config={"write_empty_chunks": True}
+    )
+
+
+def add_label(image: Path, name: str, pixels: Sequence[np.ndarray], axes: str = "yx") -> None:
+    """Write a label image of one level or more."""
+    labels = zarr.open_group(image, mode="r+").require_group("labels")
+    label = labels.create_group(name)
+    edit_ome(image / "labels", labels=sorted(key for key, _ in labels.groups()))
+    datasets = [{"path": f"s{index}"} for index in range(len(pixels))]
+    for dataset, array in zip(datasets, pixels, strict=True):
+        add_level(image / "labels" / name, dataset["path"], array)
+    scales = [{"axes": [{"name": axis} for axis in axes], "datasets": datasets}]
+    edit_ome(image / "labels" / name, multiscales=scales)
+    assert label.name.endswith(name)
 
 
 def noise(*shape: int, dtype: str = "uint16", seed: int = 0) -> np.ndarray:

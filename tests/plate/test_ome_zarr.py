@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zarr
 from PIL import Image
-from stores import noise
+from stores import edit, noise
 
 from hts_classify.errors import FieldError, HTSWarning, PlateError, UsageError
 from hts_classify.plate import Field, Plate, open_plate
@@ -51,8 +51,12 @@ def test_real_plates_open_whole(
     assert (info.format, info.wells, info.fields) == (f"OME-Zarr {version}", wells, fields)
     assert (info.field_shape, info.dtype, info.channels) == (shape, "uint8", channels)
     assert info.missing == ()
-    files = (p for p in (shared_data / name).rglob("*") if p.is_file())
-    assert info.bytes_on_disk == sum(p.stat().st_size for p in files)
+    level = "s0" if "bbbc013" in name else "0"
+    files = (p for p in (shared_data / name).glob(f"*/*/*/{level}/**/*") if p.is_file())
+    stored = sum(
+        p.stat().st_size for p in files if p.name not in (".zarray", ".zattrs", "zarr.json")
+    )
+    assert info.bytes_on_disk == stored
     for field in (plate.fields[0], plate.fields[-1]):
         assert plate.read(field).shape == (len(channels), *shape)
 
@@ -254,7 +258,7 @@ def _text_file(path: Path) -> Path:
         (_version, r"version '0\.2'"),
         (_twice, "A03 is listed as A/3 and A/03"),
         (_empty_folder, "without zarr metadata"),
-        (_text_file, "not HDF5"),
+        (_text_file, "neither HDF5 nor an image list"),
     ],
 )
 def test_what_is_no_plate_is_refused(
@@ -267,8 +271,7 @@ def test_what_is_no_plate_is_refused(
 @pytest.mark.parametrize(
     ("pixels", "axes", "message"),
     [
-        (noise(2, 3, 8, 8), "czyx", "axis z has 3 planes; write"),
-        (noise(2, 1, 8, 8), "tcyx", "axis t has 2 planes"),
+        (noise(2, 3, 8, 8), "cayx", "axis a has 3 planes; write"),
         (noise(2, 8, 8, dtype="int32"), "cyx", "pixels are int32; write"),
         (noise(2, 8, 8, dtype="float32"), "cyx", "float32"),
         (noise(8, 8), "cyx", r"axes cyx for an array of shape \(8, 8\)"),
@@ -351,7 +354,6 @@ def test_a_corrupt_chunk_names_its_channel(make: Make, version: str, content: by
 @pytest.mark.parametrize(
     ("odd", "message"),
     [
-        (noise(2, 16, 18), "16×18 pixels, the plate's fields have 16×20"),
         (noise(3, 16, 20), "3 channels, the plate has 2"),
         (noise(2, 16, 20, dtype="uint8"), "pixels are uint8, the plate's are uint16"),
         (noise(2, 16, 20, dtype="float32"), "pixels are float32"),
@@ -372,12 +374,6 @@ def test_a_field_of_another_plate_is_refused(make: Make) -> None:
 
 
 # Nonsense ---------------------------------------------------------------------------------
-
-
-def edit(file: Path, **changes: Any) -> None:
-    """Set keys of a JSON file; `...` takes one out."""
-    content = {**json.loads(file.read_text()), **changes}
-    file.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
 
 
 @pytest.mark.parametrize(
@@ -413,10 +409,11 @@ def test_an_array_whose_chunks_make_no_sense_fails_alone(
 def test_a_field_that_goes_after_the_plate_was_opened_fails_alone(make: Make) -> None:
     path = make()
     plate = open_plate(path)
+    before = plate.stamp(field_of(plate, "A03"))
     shutil.rmtree(path / "A/3/0")
-    with pytest.raises(FieldError, match=r"well A03 field 1: .*0/0/\.zarray is missing; copy it"):
+    with pytest.raises(FieldError, match=r"well A03 field 1 .*: 2 chunks are missing, A/3/0/0/0"):
         plate.read(field_of(plate, "A03"))
-    assert "missing" in plate.stamp(field_of(plate, "A03"))
+    assert plate.stamp(field_of(plate, "A03")) != before
 
 
 def _no_attributes(image: Path) -> None:
@@ -438,7 +435,7 @@ def _axes(value: Any) -> Callable[[Path], None]:
         (_no_attributes, "holds no multiscales"),
         (_axes(3), "its axes are 3"),
         (_axes({"c": 1}), "its axes are"),
-        (_axes([{}, 3, None]), "axes none3none"),
+        (_axes([{}, 3, None]), r"axes 3 for an array"),
         (lambda image: edit(image / "0" / "zarr.json", shape=[2, -16, 20]), "no pixels"),
         (lambda image: edit(image / "0" / "zarr.json", data_type={"names": 3}), "pixels are"),
     ],
@@ -463,7 +460,7 @@ def test_memory_that_runs_out_is_no_fault_of_the_field(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("hts_classify.plate.ome_zarr.read_grid", fail)
+    monkeypatch.setattr("hts_classify.plate.ome_zarr.read_array", fail)
     for ask in (plate.read, plate.stamp):
         with pytest.raises(MemoryError):
             ask(plate.fields[0])

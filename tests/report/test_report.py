@@ -18,7 +18,7 @@ from hts_classify import report
 from hts_classify.errors import DataError
 from hts_classify.report import load_record, summary
 from hts_classify.report.figures import disagreements, plate_cells, plate_grid, thumbnails
-from hts_classify.vocabulary import WELL
+from hts_classify.vocabulary import PLATE, WELL
 
 
 class Links(HTMLParser):
@@ -77,6 +77,7 @@ def test_disagreements_are_the_wells_that_the_paths_call_differently(tiny_run: P
 def test_sureness_is_a_rank_among_the_other_wells_of_a_model() -> None:
     wells = pd.DataFrame(
         {
+            PLATE: "P",
             WELL: ["A01", "A02", "A03", "A04"],
             "Path": "cnn",
             "Fold": [0, 0, 0, 1],
