@@ -23,6 +23,7 @@ from hts_classify.vocabulary import (
     LEVEL,
     PATH,
     PATHS,
+    PLATE,
     ROLE,
     SITE,
     TARGET,
@@ -441,3 +442,25 @@ def test_predicting_needs_a_plate_like_the_one_that_was_learnt(
         predict(tiny_run / "models", tiny_plate, out=tmp_path, view=View(channels=("A", "B")))
     with pytest.raises(HTSError, match=r"holds no models \(inputs.json is absent\)"):
         predict(tmp_path, tiny_plate, out=tmp_path / "calls")
+
+
+def test_several_plates_are_one_run(tiny_plate: Path, quick: RunSettings, tmp_path: Path) -> None:
+    plates = []
+    for name in ("p1", "p2"):
+        plates.append(tmp_path / f"{name}.zarr")
+        shutil.copytree(tiny_plate, plates[-1])
+        metadata = plates[-1] / "zarr.json"
+        metadata.write_text(metadata.read_text().replace('"tiny"', f'"{name}"'))
+        platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"))
+        platemap.to_csv(tmp_path / f"{name}.platemap.csv", index=False)
+    out = run(plates, quick)
+    assert out == tmp_path / "p1-hts"
+    table = pd.read_parquet(out / "predictions.parquet")
+    wells = table[table[LEVEL] == "well"]
+    assert wells.groupby([PATH, PLATE]).size().tolist() == [12] * 4
+    # A compound is in one fold on both plates.
+    assert (wells.groupby("Group")[FOLD].nunique() == 1).all()
+    page = (out / "report.html").read_text()
+    assert "p1 and 1 more" in page
+    assert "TAS + SVM, p2" in page
+    assert str(plates[1]) in page

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -272,6 +273,17 @@ def test_a_worker_that_seemed_lost_may_write_the_same_tile(tmp_path: Path) -> No
         list(pool.map(lambda n: (store, copy)[n % 2].write(0, tiles[0]), range(200)))
     np.testing.assert_array_equal(copy.read(np.array([0])), tiles[:1])
     assert not list(store.path.glob("*.part"))
+
+
+def test_tiles_of_16_bit_plates_are_kept_to_the_nearest_grey_level(tmp_path: Path) -> None:
+    store = TileStore.create(tmp_path / "tiles.zarr", 16, (1, 1, 16, 16), kind="uint16")
+    tile = np.linspace(0, 65535, 256, dtype=np.float32).reshape(1, 16, 16)
+    store.write(0, tile)
+    read = store.read(np.array([0]))
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read[0], np.rint(tile))
+    array = zarr.open_array(tmp_path / "tiles.zarr" / "16", mode="r")
+    np.testing.assert_array_equal(array[0], np.rint(tile).astype(np.uint16))
 
 
 def test_a_store_grows_with_the_plates_and_keeps_its_tiles(tmp_path: Path) -> None:

@@ -156,7 +156,12 @@ def _job(plates: tuple[Plate, ...], out: Path, settings: PassSettings) -> tuple[
     rule, shapes, description = plan(plates, settings)
     fields = sum(len(plate.fields) for plate in plates)
     for size, shape in zip(shapes.names, shapes.tiles, strict=True):
-        TileStore.create(out / "tiles.zarr", size, (fields, len(plates[0].channels), *shape))
+        TileStore.create(
+            out / "tiles.zarr",
+            size,
+            (fields, len(plates[0].channels), *shape),
+            kind="uint16" if plates[0].dtype == "uint16" else "float32",
+        )
     keys = tuple(key_of(description, plate.name) for plate in plates)
     stop = str(out / f".stop-{uuid4().hex}")
     return Job(plates, str(out), settings, rule, shapes, keys, stop), description

@@ -8,10 +8,11 @@
 
 `layout` says what a plate is and `stored` is the plate that every format shares; `finding` goes
 from what a user names to plates, `channels` names channels and `columns` those of a plate map.
-OME-Zarr: `ome` reads the metadata, `storage` gets bytes from a folder or a URL, `zarr_chunks` says
-which files an array has, `zarr_codecs` and `zarr_pixels` decode them. HDF5: `hdf5_store`, with
-`cellh5` and `hdf5_foreign` for others' files. Image lists: `image_files` reads the images, and
-`fields` makes wells and sites of names.
+OME-Zarr: `ome` and `ome_image` understand the metadata, `storage` and `remote` get bytes from a
+folder or a URL, `zarr_chunks` says which files an array has, `zarr_codecs` and `zarr_pixels` decode
+them for `zarr_store`. HDF5: `hdf5_tree` and `hdf5_chunks` for `hdf5_store`, with `cellh5` and
+`hdf5_foreign` for others' files. Image lists: `image_files` reads the images. `fields` makes wells
+and sites of names.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from .image_list import is_image_list, open_image_list
 from .layout import Field, Missing, Plate, PlateInfo, View
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
 from .platemap import find_platemap, platemap_path, read_platemap
+from .remote import open_storage
 from .selection import select_channels
-from .storage import Folder, open_storage
+from .storage import Folder
 from .stored import StoredPlate
 
 __all__ = [

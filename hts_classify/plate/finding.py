@@ -9,11 +9,13 @@ from typing import Final
 
 from ..errors import PlateError
 from .hdf5 import is_hdf5
+from .image_list import plate_names
 from .ome_zarr import is_zarr_group
 
 __all__ = ["find_plates"]
 
 _LIST: Final = ".txt"
+_IMAGES: Final = ".csv"
 _SUFFIXES: Final = (".h5", ".hdf5", ".ch5")
 
 
@@ -24,7 +26,8 @@ def find_plates(places: Sequence[str | Path]) -> tuple[str, ...]:
     ----------
     places : sequence of str or Path
         Each a plate, a folder of plates, a pattern (`screen/*.zarr`), a text file (`.txt`) with
-        one of these a line, relative to the file, or a URL, which is taken as it is.
+        one of these a line, relative to the file, an image list (`.csv`), which may hold several
+        plates, or a URL, which is taken as it is.
 
     Returns
     -------
@@ -57,6 +60,8 @@ def _expand(where: str) -> Iterator[str]:
         yield from _matching(where)
     elif path.suffix.lower() == _LIST and path.is_file():
         yield from _listed(path)
+    elif path.suffix.lower() == _IMAGES and path.is_file() and len(names := plate_names(path)) > 1:
+        yield from (f"{where}#{name}" for name in names)
     elif path.is_dir() and not is_zarr_group(path) and (inside := _inside(path)):
         yield from inside
     else:

@@ -21,6 +21,7 @@ one.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,7 +151,6 @@ def _image(
     tree.keep(path, found.part())
     if labels:
         tree.labels[path] = labels
-    size = attribute(found.dataset, "pixel_size", ())
     image = Image(
         path,
         found.axes("cyx"),
@@ -158,10 +158,19 @@ def _image(
         found.dtype,
         stains,
         label_names=tuple(labels),
-        pixel_size=tuple(float(step) for step in size),
+        pixel_size=_pixel_size(attribute(found.dataset, "pixel_size", ())),
     )
     image.check()
     return image
+
+
+def _pixel_size(steps: Any) -> tuple[float, ...]:
+    """Return micrometres along y and x; nothing where they are odd."""
+    try:
+        sizes = tuple(float(step) for step in steps)
+    except (TypeError, ValueError):
+        return ()
+    return sizes if len(sizes) == 2 and all(0 < size < math.inf for size in sizes) else ()
 
 
 def _read_labels(tree: Tree, labels: Any, at: str, name: str) -> dict[str, Image | Broken]:

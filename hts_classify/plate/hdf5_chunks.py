@@ -1,8 +1,9 @@
-"""Chunks of HDF5 that deflate compressed, decoded here and not by HDF5.
+"""Chunks of HDF5 that are compressed by deflate or not at all, decoded here and not by HDF5.
 
 HDF5 inflates whatever a chunk holds, to any size, and holds its lock meanwhile, so that threads
-wait for each other. Here a chunk inflates to its own size or is refused, and threads inflate at
-the same time. Knows the filters that come with HDF5: shuffle, deflate, Fletcher-32.
+wait for each other; what a chunk that is not compressed lacks, it takes from memory that held
+something else. Here a chunk has its own size or is refused, and threads inflate at the same time.
+Knows the filters that come with HDF5: shuffle, deflate, Fletcher-32.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _LARGE: Final = 1 << 25
 
 
 def reads_chunks(dataset: Any) -> bool:
-    """Tell whether a dataset is compressed by deflate, and by nothing that is not known here."""
+    """Tell whether a dataset is in chunks, with no filter that is not known here."""
     if dataset.chunks is None or dataset.dtype.kind not in "ui":
         return False
     filters = _filters(dataset)
     known = set(filters) <= {_DEFLATE, _SHUFFLE, _FLETCHER}
     size = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    return known and filters.count(_DEFLATE) == 1 and size <= _LARGE
+    return known and filters.count(_DEFLATE) <= 1 and size <= _LARGE
 
 
 def read_chunks(dataset: Any, index: tuple[Any, ...]) -> NDArray[Any]:

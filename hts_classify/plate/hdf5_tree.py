@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ..errors import FieldError, PlateError
 from .fields import natural
 from .hdf5_store import HDF5Store, Part, refuse_elsewhere
@@ -171,8 +173,20 @@ def attribute(node: Any, name: str, default: Any) -> Any:
 
 
 def texts(values: Any) -> tuple[str, ...]:
-    """Return strings, however h5py or another writer stored them."""
-    return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in values)
+    """Return one string or several, however h5py or another writer stored them.
+
+    Raises
+    ------
+    FieldError
+        When they are not UTF-8.
+    """
+    every = np.atleast_1d(np.asarray(values, dtype=object)).ravel()
+    try:
+        found = tuple(v.decode() if isinstance(v, bytes) else str(v) for v in every)
+        "".join(found).encode()  # h5py hands on bytes that are no text
+    except UnicodeError as error:
+        raise FieldError(f"an attribute is no text ({error})", remedy="copy it again") from None
+    return found
 
 
 @contextmanager

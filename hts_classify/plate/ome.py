@@ -1,4 +1,4 @@
-"""What OME-NGFF metadata say, from JSON that is already decoded. No I/O here.
+"""What OME-NGFF metadata say of plates and wells, from JSON that is decoded. No I/O here.
 
 Reads what is needed and forgives the rest: writers differ in what they leave out. The
 specification: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/.
@@ -19,32 +19,21 @@ __all__ = [
     "VERSIONS",
     "Acquisition",
     "Head",
-    "Multiscale",
     "Well",
     "WellImage",
     "choose_acquisition",
+    "dicts",
     "inside",
     "make_wells",
     "plate_order",
     "read_head",
     "read_images",
-    "read_labels",
-    "read_multiscale",
+    "text_of",
 ]
 
 VERSIONS: Final = {2: "0.4", 3: "0.5"}
 """The OME-NGFF version that goes with each version of zarr."""
 
-_ANCIENT_AXES: Final = ("t", "c", "z", "y", "x")
-_MICROMETRES: Final = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}
-_MOST_AXES: Final = 16
 _MOST_IMAGES: Final = 10_000
 _OUTSIDE: Final = re.compile(r"[\\?#%\x00-\x1f\ud800-\udfff]|^[A-Za-z]:|:/")
 
@@ -91,20 +80,6 @@ class WellImage:
     """Its id; empty where the writer gave none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Multiscale:
-    """What an image's metadata say."""
-
-    path: str
-    """Path of the chosen level's array inside the image's group."""
-    axes: tuple[str, ...]
-    stains: tuple[str, ...]
-    """Channel names; empty where the writer gave none."""
-    levels: int
-    pixel_size: tuple[float, ...]
-    """Micrometres along y and x at this level; empty where unknown."""
-
-
 def read_head(ome: Mapping[str, Any], *, zarr_format: int, where: str, name: str) -> Head:
     """Read the metadata of a plate's root group.
 
@@ -128,7 +103,7 @@ def read_head(ome: Mapping[str, Any], *, zarr_format: int, where: str, name: str
     if not isinstance(plate, Mapping):
         raise PlateError(_what_it_is(ome), where=where, remedy="give the path of an HCS plate")
     expected = VERSIONS[zarr_format]
-    version = _text(ome.get("version")) or _text(plate.get("version")) or expected
+    version = text_of(ome.get("version")) or text_of(plate.get("version")) or expected
     if version != expected:
         raise PlateError(
             f"OME-NGFF version {version!r} in zarr v{zarr_format}",
@@ -136,13 +111,18 @@ def read_head(ome: Mapping[str, Any], *, zarr_format: int, where: str, name: str
             remedy="hts_classify reads 0.4 (zarr v2) and 0.5 (zarr v3): convert the plate",
         )
     rows, columns = _names(plate.get("rows")), _names(plate.get("columns"))
-    wells = make_wells((entry.get("path") for entry in _dicts(plate.get("wells"))), where=where)
+    promised = plate.get("wells")
+    paths = (
+        entry.get("path") if isinstance(entry, Mapping) else entry
+        for entry in (promised if isinstance(promised, list) else ())
+    )
+    wells = make_wells(paths, where=where)
     listed = (
-        Acquisition(_text(entry.get("id")), _text(entry.get("name")))
-        for entry in _dicts(plate.get("acquisitions"))
+        Acquisition(text_of(entry.get("id")), text_of(entry.get("name")))
+        for entry in dicts(plate.get("acquisitions"))
     )
     acquisitions = tuple(dict.fromkeys(found for found in listed if found.id))
-    return Head(_text(plate.get("name")) or name, rows, columns, wells, acquisitions)
+    return Head(text_of(plate.get("name")) or name, rows, columns, wells, acquisitions)
 
 
 def make_wells(paths: Any, *, where: str) -> tuple[Well, ...]:
@@ -222,12 +202,14 @@ def read_images(ome: Mapping[str, Any]) -> tuple[WellImage, ...]:
     well = ome.get("well")
     if not isinstance(well, Mapping):
         raise FieldError("its group holds no well metadata")
-    entries = [entry for entry in _dicts(well.get("images")) if "path" in entry]
+    entries = dicts(well.get("images"))
     if not entries:
         raise FieldError("its metadata list no images")
+    if len(entries) < len(well["images"]) or not all("path" in entry for entry in entries):
+        raise FieldError("its metadata list an image without a path")
     if len(entries) > _MOST_IMAGES:
         raise FieldError(f"its metadata list {len(entries)} images")
-    images = [WellImage(inside(e["path"]), _text(e.get("acquisition"))) for e in entries]
+    images = [WellImage(inside(e["path"]), text_of(e.get("acquisition"))) for e in entries]
     if len(set(images)) < len(images):
         raise FieldError("its metadata list an image twice")
     return tuple(images)
@@ -279,73 +261,6 @@ def choose_acquisition(
     return first.id, f"acquisitions {', '.join(map(str, known[:20]))}: {place}"
 
 
-def read_labels(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of an image's label images, from the metadata of their group."""
-    names = ome.get("labels")
-    listed = names if isinstance(names, list) else []
-    return tuple(dict.fromkeys(name for name in listed if isinstance(name, str) and name))
-
-
-def read_multiscale(ome: Mapping[str, Any], level: int = 0) -> Multiscale:
-    """Read an image's metadata: the first multiscale, one of its levels, its channels.
-
-    Raises
-    ------
-    FieldError
-        When the group is no image, or has no such level.
-    """
-    scales = _dicts(ome.get("multiscales"))
-    datasets = _dicts(scales[0].get("datasets")) if scales else ()
-    if not datasets or not isinstance(datasets[0].get("path"), str):
-        raise FieldError("its group holds no multiscales metadata")
-    if not 0 <= level < len(datasets):
-        raise FieldError(
-            f"no level {level}: it has {len(datasets)}, counted from 0", remedy="choose another one"
-        )
-    axes = scales[0].get("axes") or _ANCIENT_AXES
-    if not isinstance(axes, (list, tuple)) or len(axes) > _MOST_AXES:
-        raise FieldError(f"its axes are {reprlib.repr(axes)}")
-    names = tuple(_text(a.get("name") if isinstance(a, Mapping) else a).lower() for a in axes)
-    omero = ome.get("omero")
-    channels = _dicts(omero.get("channels")) if isinstance(omero, Mapping) else ()
-    stains = tuple(_text(channel.get("label")) for channel in channels)
-    return Multiscale(
-        inside(datasets[level].get("path")),
-        names,
-        stains if any(stains) else (),
-        len(datasets),
-        _pixel_size(axes, names, datasets[level], scales[0]),
-    )
-
-
-def _pixel_size(
-    axes: Sequence[Any], names: Sequence[str], *transformed: Mapping[str, Any]
-) -> tuple[float, ...]:
-    """Multiply the scales of a level and of its multiscale; nothing where one is odd."""
-    steps = [1.0] * len(names)
-    known = False
-    for level in transformed:
-        for transform in _dicts(level.get("coordinateTransformations")):
-            scale = transform.get("scale")
-            if transform.get("type") != "scale":
-                continue
-            if not isinstance(scale, list) or len(scale) != len(names):
-                return ()
-            if not all(type(step) in (int, float) and 0 < step < 1e12 for step in scale):
-                return ()
-            steps = [old * step for old, step in zip(steps, scale, strict=True)]
-            known = True
-    sizes = []
-    for name in "yx":
-        axis = axes[names.index(name)] if name in names else None
-        unit = axis.get("unit") if isinstance(axis, Mapping) else None
-        factor = _MICROMETRES.get(unit) if isinstance(unit, str) else None
-        if not known or factor is None:
-            return ()
-        sizes.append(steps[names.index(name)] * factor)
-    return tuple(sizes)
-
-
 def _what_it_is(ome: Mapping[str, Any]) -> str:
     if "multiscales" in ome:
         return "this is a single image, not a plate"
@@ -356,17 +271,18 @@ def _what_it_is(ome: Mapping[str, Any]) -> str:
     return "a zarr group without OME-NGFF plate metadata"
 
 
-def _dicts(entries: Any) -> Sequence[Mapping[str, Any]]:
+def dicts(entries: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the objects of a list; none of what is no list."""
     if not isinstance(entries, list):
         return ()
     return [entry for entry in entries if isinstance(entry, Mapping)]
 
 
 def _names(entries: Any) -> tuple[str, ...]:
-    return tuple(_text(entry.get("name")) for entry in _dicts(entries))
+    return tuple(text_of(entry.get("name")) for entry in dicts(entries))
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
     """Return a name or an id as text; empty for what is neither."""
     if isinstance(content, str):
         return content

@@ -404,14 +404,18 @@ class StoredPlate:
     def _uneven(self) -> tuple[Missing, ...]:
         """Find the fields that are unlike the usual one in what does not keep them from use."""
         names = {name for field in self.images for name in self.label_names(field)}
+        usual = self.usual
         found = []
         for field, image in self.images.items():
-            if isinstance(image, Broken) or self._oddity(image):
+            if isinstance(image, Broken):
+                continue
+            same = (image.axes, image.lengths) == (usual.axes, usual.lengths)
+            if (same and names == {*image.label_names}) or self._oddity(image):
                 continue
             unlike = [f"{_by(image.shape)} pixels"] if image.shape != self.field_shape else []
             for axis, word in (("z", "planes"), ("t", "time points")):
-                if image.length(axis) != self.usual.length(axis):
-                    unlike.append(f"{image.length(axis)} {word}, not {self.usual.length(axis)}")
+                if image.length(axis) != usual.length(axis):
+                    unlike.append(f"{image.length(axis)} {word}, not {usual.length(axis)}")
             unlike += [f"no label image {name!r}" for name in sorted(names - {*image.label_names})]
             if unlike and field.timepoint in (0, self.view.time):
                 found.append(Missing(field.well, field.site, "; ".join(unlike)))
@@ -534,7 +538,7 @@ def _spread(images: Mapping[Field, Image | Broken], view: View) -> dict[Field, I
     for field, image in images.items():
         count = image.length("t") if isinstance(image, Image) else 1
         for time in range(count) if view.time == "all" else [view.time]:
-            at = replace(field, timepoint=time)
+            at = field if time == field.timepoint else replace(field, timepoint=time)
             known = isinstance(image, Broken) or time < count
             spread[at] = image if known else Broken(f"no time point {time}: it has {count}", "")
     return spread

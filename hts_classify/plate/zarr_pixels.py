@@ -1,8 +1,8 @@
 """Pixels of zarr arrays: the chunks that a part of an array meets, fetched and decoded.
 
-zarr's own way there takes twice as long for a field, with or without the `zarrs` pipeline, makes
-zeros of what is missing, and lets a chunk say how much memory it gets. Chunks are decoded one
-after the other into the array that is returned; threads are for many fields.
+zarr's own way there takes half as long again or twice as long for a field, with or without the
+`zarrs` pipeline, makes zeros of what is missing, and lets a chunk say how much memory it gets.
+Chunks are decoded one after the other into the array that is returned; threads are for many fields.
 """
 
 from __future__ import annotations

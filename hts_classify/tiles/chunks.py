@@ -60,7 +60,7 @@ def array_metadata(
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": _SEPARATOR}},
         # A tile that nobody wrote must not look like a black one.
-        "fill_value": "NaN" if kind.kind == "f" else 0,
+        "fill_value": "NaN" if kind.kind == "f" else int(np.iinfo(kind).max),
         "codecs": [dict(codec) for codec in codecs],
         "dimension_names": list(dimensions),
         "attributes": {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,15 @@ from .chunks import (
 
 __all__ = ["TileStore", "TileView"]
 
+_KINDS: Final = ("float32", "uint16")
+
 
 class TileStore:
-    """Tiles of one size: float32 (fields, channels, y, x), one file a field.
+    """Tiles of one size: (fields, channels, y, x), one file a field.
 
-    Any Zarr library reads it as `tiles.zarr/<size>`. It can be pickled; many threads and
+    Tiles are float32 where they are made and used. Those of 16-bit plates are kept as uint16, to
+    the nearest grey level, since averaging leaves far more noise than that and half the bytes are
+    half the time; those of 8-bit plates as they are. Any Zarr library reads it as `tiles.zarr/<size>`. It can be pickled; many threads and
     processes may write at once, each field by one of them.
 
     Parameters
@@ -48,8 +52,8 @@ class TileStore:
     def __init__(self, path: Path, size: int) -> None:
         self.path = path / str(size)
         held = metadata_of(self.path, "tiles")
-        shape = shape_of(held)
-        if shape is None or held != _metadata(shape):
+        shape, kind = shape_of(held), str(held.get("data_type"))
+        if shape is None or kind not in _KINDS or held != _metadata(shape, kind):
             raise DataError(
                 f"{METADATA} is not that of a run's tiles",
                 where=str(self.path),
@@ -57,16 +61,25 @@ class TileStore:
             )
         self.shape = shape
         """Fields, channels, y, x."""
+        self.dtype = np.dtype(kind)
+        """What tiles are kept as."""
 
     @classmethod
-    def create(cls, path: Path, size: int, shape: tuple[int, int, int, int]) -> TileStore:
-        """Make a store of this shape, or give it to the one that is there.
+    def create(
+        cls,
+        path: Path,
+        size: int,
+        shape: tuple[int, int, int, int],
+        *,
+        kind: Literal["float32", "uint16"] = "float32",
+    ) -> TileStore:
+        """Make a store of this shape and type, or give them to the one that is there.
 
         Tiles that are there stay, each in its row: which of them are still good, the tables say
         that were made with them.
         """
         write_json(path / METADATA, group_metadata())
-        write_json(path / str(size) / METADATA, _metadata(shape))
+        write_json(path / str(size) / METADATA, _metadata(shape, kind))
         return cls(path, size)
 
     def has(self, row: int) -> bool:
@@ -88,7 +101,7 @@ class TileStore:
                 f"a tile of {tile.dtype} {tile.shape}, not float32 {self.shape[1:]}",
                 where=str(self.path),
             )
-        pixels = plain(tile)
+        pixels = plain(tile if self.dtype == tile.dtype else np.rint(tile).astype(self.dtype))
         checksum = seal(pixels)
         with whole(self._file(row)) as part, part.open("wb") as file:
             file.write(pixels.data)
@@ -103,10 +116,10 @@ class TileStore:
         DataError
             When a tile was never written, or its file is damaged; it names the file.
         """
-        tiles = np.empty((len(rows), *self.shape[1:]), "<f4")
+        tiles = np.empty((len(rows), *self.shape[1:]), self.dtype.newbyteorder("<"))
         for tile, row in zip(tiles, rows, strict=True):
             self._read_into(tile, int(row))
-        return tiles
+        return tiles.astype(np.float32, copy=False)
 
     def view(self, rows: Sequence[int] | NDArray[Any]) -> TileView:
         """Return some tiles as a model's inputs, read when they are asked for."""
@@ -115,7 +128,7 @@ class TileStore:
     def _file(self, row: int) -> Path:
         return self.path / chunk_key((row, 0, 0, 0))
 
-    def _read_into(self, tile: NDArray[np.float32], row: int) -> None:
+    def _read_into(self, tile: NDArray[Any], row: int) -> None:
         file = self._file(row)
         try:
             with file.open("rb") as stored:
@@ -148,7 +161,5 @@ class TileView:
         return self._store.read(self._rows[index])
 
 
-def _metadata(shape: Sequence[int]) -> dict[str, Any]:
-    return array_metadata(
-        shape, (1, *shape[1:]), np.float32, dimensions=("field", "channel", "y", "x")
-    )
+def _metadata(shape: Sequence[int], kind: str) -> dict[str, Any]:
+    return array_metadata(shape, (1, *shape[1:]), kind, dimensions=("field", "channel", "y", "x"))

@@ -1,4 +1,9 @@
-"""Plates as one HDF5 file, in the layout that `hts_classify.plate.hdf5` describes."""
+"""Plates as one HDF5 file, in the layout that `hts_classify.plate.hdf5` describes.
+
+Written as HDF5 1.10 does (2016), whose metadata carry checksums, as those before do not; and with
+strings of fixed length, which are kept with the rest and not in a heap of their own, without one:
+where that is damaged HDF5 may search it for ever.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import numpy as np
+
 from ..errors import FieldError
 from ..plate import Field
 from ..plate.hdf5 import LAYOUT, LAYOUT_KEY
@@ -16,6 +23,7 @@ from .outline import Frames, Outline, check_label, image_name, parts
 __all__ = ["HDF5Writer"]
 
 _GZIP: Final = 1
+_VERSION: Final = "v110"
 
 
 class HDF5Writer:
@@ -31,7 +39,7 @@ class HDF5Writer:
         import h5py
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self.path, "w")
+        self._file = h5py.File(self.path, "w", libver=(_VERSION, _VERSION))
         return self
 
     def __exit__(
@@ -68,24 +76,21 @@ class HDF5Writer:
 
     def finish(self, fields: Sequence[Field]) -> None:
         """Write the attributes of wells and of the plate."""
-        import h5py
-
-        text = h5py.string_dtype()
         wells = []
         for well, own in groupby(fields, lambda field: field.well):
             path = "/".join(parts(well))
             images = [image_name(field) for field in own]
-            self._file[path].attrs.create("images", images, dtype=text)
+            _write_texts(self._file[path], "images", images)
             wells.append(path)
         self._file.attrs[LAYOUT_KEY] = LAYOUT
-        self._file.attrs["name"] = self.outline.name
+        _write_texts(self._file, "name", self.outline.name)
         for key, values in (
             ("rows", self.outline.rows),
             ("columns", self.outline.columns),
             ("wells", wells),
             ("channels", self.outline.channels),
         ):
-            self._file.attrs.create(key, list(values), dtype=text)
+            _write_texts(self._file, key, values)
 
     def _place(self, field: Field) -> str:
         return "/".join((*parts(field.well), image_name(field)))
@@ -109,7 +114,7 @@ class HDF5Writer:
                         fletcher32=True,
                     )
                     named = axes.replace("yx", "zyx") if planes else axes
-                    dataset.attrs["axes"] = named if times is None else f"t{named}"
+                    _write_texts(dataset, "axes", named if times is None else f"t{named}")
                     if self.outline.pixel_size:
                         dataset.attrs["pixel_size"] = self.outline.pixel_size
                 dataset[... if times is None else time] = frame
@@ -117,3 +122,12 @@ class HDF5Writer:
             if dataset is not None:
                 del self._file[path]
             raise
+
+
+def _write_texts(node: Any, name: str, values: str | Sequence[str]) -> None:
+    """Write an attribute of one string or of several."""
+    import h5py
+
+    encoded = np.char.encode(np.asarray(values, str), "utf-8")
+    text = h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize))
+    node.attrs.create(name, encoded.astype(text), dtype=text)

@@ -118,19 +118,6 @@ def test_wells_that_the_plate_lacks_are_a_warning(
     assert "P23" in warning
 
 
-def test_info_names_what_is_there_and_what_is_missing(
-    tiny_plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plate = tmp_path / "holed.zarr"
-    shutil.copytree(tiny_plate, plate)
-    next(iter(sorted(plate.glob("*/*/1/0/c/1/0/0")))).unlink()
-    assert main(["info", str(plate)]) == 0
-    said = capsys.readouterr().out
-    for words in (r"wells +12", r"fields +24 \(2 a well\)", "DNA, GFP", "64 × 64 uint16"):
-        assert re.search(words, said), words
-    assert re.search(r"missing +1\n +well \w+ field 2: .*GFP", said)
-
-
 def test_info_reads_no_pixels(tiny_plate: Path, tmp_path: Path) -> None:
     plate = tmp_path / "noise.zarr"
     shutil.copytree(tiny_plate, plate)

@@ -460,7 +460,7 @@ def test_memory_that_runs_out_is_no_fault_of_the_field(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("hts_classify.plate.ome_zarr.read_array", fail)
+    monkeypatch.setattr("hts_classify.plate.zarr_store.read_array", fail)
     for ask in (plate.read, plate.stamp):
         with pytest.raises(MemoryError):
             ask(plate.fields[0])

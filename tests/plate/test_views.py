@@ -226,9 +226,9 @@ def test_label_images_are_read_at_the_level_of_the_field(make: Make, version: st
     assert plate.read_label(with_labels, "cells").shape == (16, 16)
     assert plate.info().label_names == ("cells", "nuclei")
     assert [m.site for m in plate.info().uneven] == [2]
-    with pytest.raises(FieldError, match="label image 'golgi'.*it has cells, nuclei"):
+    with pytest.raises(FieldError, match=r"label image 'golgi'.*it has cells, nuclei"):
         plate.read_label(with_labels, "golgi")
-    with pytest.raises(FieldError, match="label image 'nuclei'.*it has no label images"):
+    with pytest.raises(FieldError, match=r"label image 'nuclei'.*it has no label images"):
         plate.read_label(without, "nuclei")
 
     add_level(image, "half", noise(2, 8, 8))
@@ -237,7 +237,7 @@ def test_label_images_are_read_at_the_level_of_the_field(make: Make, version: st
     )
     half = open_plate(path, view=View(level=1))
     np.testing.assert_array_equal(half.read_label(half.fields[0], "nuclei"), nuclei[::2, ::2])
-    with pytest.raises(FieldError, match="label image 'cells'.*no level 1: it has 1"):
+    with pytest.raises(FieldError, match=r"label image 'cells'.*no level 1: it has 1"):
         half.read_label(half.fields[0], "cells")
 
 

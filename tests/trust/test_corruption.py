@@ -145,7 +145,10 @@ def _outcome(damage: Damage, found: Found, clean: Found, about: str) -> str:
     if damage.pixels:  # what the metadata promise is read or recorded, never left out in silence
         gone = {at for at in _FIELDS - found.fields.keys() if not found.names(at)}
         assert not gone, about
-    if any(found.fields.get(at) != clean.fields[at] and not found.names(at) for at in _FIELDS):
+    unsaid = {at for at in _FIELDS if not found.names(at)}
+    if any(found.fields.get(at, clean.fields[at]) != clean.fields[at] for at in unsaid):
+        return "unseen"
+    if unsaid - found.fields.keys() and not found.failed:
         return "unseen"
     return "recorded" if found.failed else "without effect"
 
