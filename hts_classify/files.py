@@ -11,16 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
-from typing import Any
+from typing import Any, Final
 
 from .errors import DataError, UsageError
 
 __all__ = ["claim", "digest", "place", "read_json", "sweep", "whole", "write_json"]
+
+_LEFT: Final = re.compile(r"\..+\.\d+-\d+\.part|\.stop-[0-9a-f]{32}")
+"""Names of files that `whole` was writing to, and of the one by which a pass stops its workers."""
 
 
 def place(where: str | Path) -> Path:
@@ -69,10 +73,22 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a run that was killed left half-written in a folder and those inside it."""
-    if isinstance(folder, Path) and folder.is_dir():
-        for part in folder.rglob(".*.part"):
-            part.unlink(missing_ok=True)
+    """Remove what a run that was killed left in a folder and those inside it: half-written files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in (".calls.csv.81-140627859031744.part", ".mine.part", "calls.csv"):
+    ...     (folder / name).touch()
+    >>> sweep(folder)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['.mine.part', 'calls.csv']
+    """
+    if isinstance(folder, Path):
+        for inside, _, names in os.walk(folder):  # a million tiles: pathlib would take long
+            for name in filter(_LEFT.fullmatch, names):
+                Path(inside, name).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

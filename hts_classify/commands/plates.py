@@ -19,7 +19,7 @@ __all__ = [
 
 _PLATE = (
     "OME-Zarr plate, HDF5 file or image list (CSV in CellProfiler's LoadData columns);"
-    " a path or URL"
+    " OME-Zarr also by URL"
 )
 
 

@@ -118,15 +118,14 @@ def extract(
         raise UsageError(
             "holds no pass", where=str(out), remedy="run it once without --retry-failed"
         )
-    for kind in ("features", "objects", "crops"):
-        sweep(folder / kind)
+    sweep(folder)
     write_json(folder / "features" / _DESCRIPTION, description)
     tasks = todo(job, _tasks(plates), only_failed=retry_failed)
     timings = timings or Timings(folder / "timings.json")
     timings.note("plates", cost={plate.name: plate.path for plate in plates})
-    costs = _run(
-        job, tasks, scheduler, workers, timings or Timings(folder / "timings.json"), on_well, say
-    )
+    costs = _run(job, tasks, scheduler, workers, timings, on_well, say)
+    if tasks:
+        sweep(folder)  # of workers that were lost
     return collect(job, _tasks(plates), costs)
 
 

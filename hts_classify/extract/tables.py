@@ -119,7 +119,9 @@ def _failures(job: Job, shards: pa.Table, flagged: pd.DataFrame) -> pd.DataFrame
     excluded = flagged[where].copy()
     excluded[CHANNEL], excluded[REASON] = "", [f"flagged: {why}" for why in flagged[FLAGS]]
     parts = [part for part in (promised, unread, excluded) if len(part)] or [unread]
-    table: pd.DataFrame = pd.concat(parts, ignore_index=True).astype({SITE: "Int64"})
+    table: pd.DataFrame = pd.concat(parts, ignore_index=True).astype(
+        {SITE: "Int64", CHANNEL: object}
+    )
     retry = f"hts-classify extract --retry-failed -o {quote(job.out)}"
     flagged_row = table[REASON].str.startswith("flagged: ").to_numpy(bool)
     table[CHANNEL] = table[CHANNEL].fillna("")

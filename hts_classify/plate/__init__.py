@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 _ALL: Final = View()
+_FILES: Final = (".h5", ".hdf5", ".ch5", ".csv", ".tsv", ".zip")
 
 
 def open_plate(
@@ -111,6 +112,8 @@ def _open(path: str | Path, view: View) -> StoredPlate:
     if isinstance(path, str) and "://" in path:
         storage = open_storage(path)
         if not isinstance(storage, Folder):
+            if Path(path).suffix.lower() in _FILES:
+                raise PlateError("a file behind a URL", where=path, remedy="copy it to a disk")
             return open_ome_zarr(path, view=view)
         where = storage.root
     file, chosen = split_choice(where)

@@ -113,7 +113,7 @@ def read_head(ome: Mapping[str, Any], *, zarr_format: int, where: str, name: str
     rows, columns = _names(plate.get("rows")), _names(plate.get("columns"))
     promised = plate.get("wells")
     paths = (
-        entry.get("path") if isinstance(entry, Mapping) else entry
+        entry.get("path") if isinstance(entry, Mapping) else None
         for entry in (promised if isinstance(promised, list) else ())
     )
     wells = make_wells(paths, where=where)

@@ -50,12 +50,17 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    """Python's own 5 makes the other callers wait for a second."""
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     Handler.failing.clear()
     Handler.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -239,6 +244,7 @@ def test_a_server_that_stays_down_is_no_fault_of_the_plate(make: Make) -> None:
     [
         ("memory://nothing/here.zarr", "zattrs is missing; give the path or URL of a plate"),
         ("nosuch://a/b.zarr", "is no URL that opens"),
+        ("s3://screens/plate.h5", "a file behind a URL; copy it to a disk"),
         ("s3://", "zattrs|URL|answer"),
     ],
 )

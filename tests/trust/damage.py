@@ -23,6 +23,8 @@ _METADATA: Final = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 _NUMBERS: Final = (-1, 0, 1, 63, 65, 3, 1 << 20, 1 << 40, 1 << 62, 1 << 70, 0.5)
 _THINGS: Final = (None, -1, 0, 1e300, float("nan"), True, [], {}, [[]], [0])
 _WORDS: Final = ("", "../../..", "/", "c", "\ud800", "a\0b", "a\nb", "x" * 9999, ".", "1")
+_DEPTHS: Final = (0, 2, 3, 4)
+"""Folders above the metadata of a plate, a well, an image and an array; rows have none."""
 _DEEP: Final = "deep"
 _TYPES: Final = ("int16", "uint32", "float32", "uint8", "<i2", ">u2", "|u1", "<u4", "|O", "_")
 
@@ -48,10 +50,14 @@ def damage_folder(root: Path, seed: int, fields: frozenset[Place]) -> Damage:
         chunks = [path for path in files if path.name not in _METADATA]
         hit = [chunks[k] for k in rng.choice(len(chunks), 2, replace=False)]
     else:
-        arrays = rng.random() < 0.5  # most files describe groups, most of what counts arrays
-        described = [path for path in files if path.name in _METADATA]
-        described = [path for path in described if path.read_bytes().strip() != b"{}"]
-        described = [path for path in described if (b'"shape"' in path.read_bytes()) == arrays]
+        folders = rng.choice(_DEPTHS)
+        described = [
+            path
+            for path in files
+            if path.name in _METADATA
+            and len(path.relative_to(root).parts) == folders + 1
+            and path.read_bytes().strip() != b"{}"
+        ]
         hit = [described[rng.integers(len(described))]]
     if kind == "swap":
         one, other = (path.read_bytes() for path in hit)
