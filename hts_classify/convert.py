@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from time import sleep
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -25,14 +24,13 @@ from numpy.typing import NDArray
 from .errors import DataError, FieldError, PlateError, UsageError
 from .files import digest, read_json, whole, write_json
 from .plate import Field, Plate
+from .plate.patience import patiently
 from .progress import Progress
 from .vocabulary import PLATE, SITE, WELL, split_well
 from .writers import Format, Outline, Writer, open_writer
 
 __all__ = ["Conversion", "Failure", "convert"]
 
-_WAITS: Final = (0.2, 1.0, 4.0)
-"""Seconds before a field is read again, where that can help."""
 _COLUMNS: Final = (PLATE, WELL, SITE, "Channel", "Reason")
 
 Image = tuple[Field, ...]
@@ -258,19 +256,12 @@ def _write_image(
 
 
 def _read(at: Field, read: Callable[..., NDArray[Any]], *arguments: Any) -> NDArray[Any]:
-    """Read a field or a label image, again a little later where that can help."""
-    for pause in (*_WAITS, None):
-        try:
-            return read(*arguments)
-        except FieldError as error:
-            problem, again = error, error.transient
-        except OSError as error:
-            problem, again = FieldError(f"the storage does not answer ({error})"), True
-        if pause is None or not again:
-            break
-        sleep(pause)
-    time = f"time point {at.timepoint}: " if at.timepoint else ""
-    raise FieldError(time + problem.what, where=str(at), channel=problem.channel) from problem
+    """Read a field or a label image; say which time point it is of where that fails."""
+    try:
+        return patiently(lambda: read(*arguments))
+    except FieldError as error:
+        time = f"time point {at.timepoint}: " if at.timepoint else ""
+        raise FieldError(time + error.what, where=str(at), channel=error.channel) from error
 
 
 def _write_failures(path: Path, plate: str, failures: Sequence[Failure]) -> None:

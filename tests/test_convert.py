@@ -239,7 +239,7 @@ def test_what_cannot_be_read_is_left_out_and_listed(tiny_plate: Path, tmp_path: 
 def test_a_storage_that_answers_late_costs_no_field(
     tiny_plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hts_classify.convert._WAITS", (0.0, 0.0))
+    monkeypatch.setattr("hts_classify.plate.patience.WAITS", [0.0, 0.0])
     late = FieldError("too slow", transient=True)
     faults: dict[int, list[BaseException]] = {
         3: [ConnectionError("reset"), late],

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from hts_classify import PassSettings, extract, open_plate
 from hts_classify.errors import FieldError, UsageError
-from hts_classify.extract import work
-from hts_classify.plate import Field
+from hts_classify.plate import Field, patience
 from hts_classify.plate.wrapped import WrappedPlate
 
 FAST = PassSettings(tile_sizes=(32,))
@@ -27,7 +26,7 @@ FAST = PassSettings(tile_sizes=(32,))
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(patience, "WAITS", [0.0, 0.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

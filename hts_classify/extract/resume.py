@@ -39,7 +39,9 @@ def todo(job: Job, tasks: Sequence[Task], *, only_failed: bool = False) -> list[
                 continue
             if entry.failed:
                 failed.add(at.row)
-            elif entry.stamp == plate.stamp(at.field) and all(s.has(at.row) for s in stores):
+            elif entry.stamp == plate.stamp(at.field, job.settings.labels) and all(
+                s.has(at.row) for s in stores
+            ):
                 good.add(at.row)
         wanted = failed if only_failed else task.todo - good
         # A well's objects and crops stand in one file each: it is done as a whole.

@@ -7,11 +7,9 @@ its field and writes the shard with the fields that it has; the next pass adds t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import sleep
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from ..errors import FieldError, ImageError
 from ..features import Axes, Rule, examine, measure_objects
 from ..files import place
 from ..plate import Field, Plate
+from ..plate.patience import patiently
 from ..shards import (
     CHECKSUMS,
     CROP,
@@ -45,11 +44,6 @@ from ..vocabulary import PLATE, SITE, TIMEPOINT, WELL, feature_columns
 from .settings import PassSettings, Shapes, folder_name
 
 __all__ = ["Job", "Place", "Task", "WellCost", "do_well", "give_up"]
-
-_WAITS: Final = (0.2, 1.0, 4.0)
-"""Seconds before a field is read again, where that can help."""
-
-Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
@@ -175,7 +169,7 @@ class _Worker:
         """Return what is known of a field before it is read."""
         return self.place(at) | {
             TILE_ROW: at.row,
-            STAMP: _again(lambda: self.plate.stamp(at.field)),
+            STAMP: patiently(lambda: self.plate.stamp(at.field, self.settings.labels)),
             FAILED: "",
             FAILED_CHANNEL: "",
         }
@@ -197,16 +191,15 @@ class _Worker:
             return self.figures(at)
 
         try:
-            return record | _again(attempt)
-        except (FieldError, ImageError, MemoryError, _ReadingError) as error:
+            return record | patiently(attempt, storage=False)
+        except FieldError as error:
             forget()
-            what = getattr(error, "what", "") or _said(error)
-            return record | {FAILED: what, FAILED_CHANNEL: getattr(error, "channel", "")}
+            return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
 
     def figures(self, at: Place) -> dict[str, Any]:
         """Read a field once; measure it and keep its tiles."""
         lap = stopwatch()
-        pixels = _reading(lambda: self.plate.read(at.field))
+        pixels = patiently(lambda: self.plate.read(at.field))
         labels = self.label(at.field) if self.settings.labels else None
         self.cost.read_s += lap()
         results: dict[str, Any] = {EMPTY: [], VALUES: [], FIGURES: []}
@@ -239,7 +232,7 @@ class _Worker:
         return results
 
     def label(self, field: Field) -> NDArray[Any]:
-        return _reading(lambda: self.plate.read_label(field, self.settings.labels))
+        return patiently(lambda: self.plate.read_label(field, self.settings.labels))
 
     def measure_objects(self, at: Place, pixels: NDArray[Any], labels: NDArray[Any]) -> None:
         """Take the statistics of every object of every channel."""
@@ -313,38 +306,6 @@ class _Worker:
         rows = [self.records[row] for row in sorted(self.records)]
         write_table(self.shard, pa.Table.from_pylist(rows, schema=shard_schema(key=self.key)))
         self.cost.keep_s += lap()
-
-
-class _ReadingError(OSError):
-    """The storage that a plate is on did not answer."""
-
-
-def _reading(read: Callable[[], Value]) -> Value:
-    """Tell a plate's storage that fails from a run directory that is full."""
-    try:
-        return read()
-    except OSError as error:
-        raise _ReadingError(*error.args) from error
-
-
-def _again(do: Callable[[], Value]) -> Value:
-    """Do it, and do it again a little later where that can help."""
-    for wait in _WAITS:
-        try:
-            return do()
-        except FieldError as error:
-            if not error.transient:
-                raise
-        except (_ReadingError, MemoryError):
-            pass
-        sleep(wait)
-    return do()
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "not enough memory to read and measure it"
-    return f"the storage does not answer ({error})"
 
 
 def _neighbours(plate: Plate) -> int:

@@ -102,9 +102,9 @@ class CorrectedPlate(WrappedPlate):
             _divide(pixels[index], function)
         return pixels
 
-    def stamp(self, field: Field) -> str:
+    def stamp(self, field: Field, label: str = "") -> str:
         """Return what changes when a field's pixels or the functions are replaced."""
-        return digest(self.plate.stamp(field), self.contents)
+        return digest(self.plate.stamp(field, label), self.contents)
 
     def info(self, *, check: bool = True) -> PlateInfo:
         """Describe the plate."""

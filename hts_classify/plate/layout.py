@@ -212,11 +212,11 @@ class Plate(Protocol):
         """
         ...
 
-    def stamp(self, field: Field) -> str:
+    def stamp(self, field: Field, label: str = "") -> str:
         """Return what changes when a field's pixels are replaced, without reading them.
 
         A hash of the array's metadata and of each of its files' size and time of change, or
-        ETag.
+        ETag; of a label image too, where one is named.
         """
         ...
 

@@ -224,13 +224,14 @@ class StoredPlate:
         only: NDArray[Any] = pixels[0]
         return only
 
-    def stamp(self, field: Field) -> str:
+    def stamp(self, field: Field, label: str = "") -> str:
         """Return what changes when a field's pixels are replaced; a broken field has one too."""
         image = self.images[field]
         if isinstance(image, Broken):
             return image.reason
         try:
-            return self.store.stamp(image)
+            own = self.store.stamp(image)
+            return f"{own}-{self.store.stamp(self.store.label(image, label))}" if label else own
         except MemoryError:
             raise
         except Exception as error:  # `read` will say what is wrong with it

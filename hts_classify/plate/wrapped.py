@@ -82,9 +82,9 @@ class WrappedPlate:
         """Read a field's label image: shape (y, x) or (z, y, x)."""
         return self.plate.read_label(field, name)
 
-    def stamp(self, field: Field) -> str:
-        """Return what changes when a field's pixels are replaced."""
-        return self.plate.stamp(field)
+    def stamp(self, field: Field, label: str = "") -> str:
+        """Return what changes when a field's pixels, or its label image, are replaced."""
+        return self.plate.stamp(field, label)
 
     def label_names(self, field: Field) -> tuple[str, ...]:
         """Return the label images that a field's metadata name."""

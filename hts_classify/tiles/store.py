@@ -33,8 +33,9 @@ class TileStore:
 
     Tiles are float32 where they are made and used. Those of 16-bit plates are kept as uint16, to
     the nearest grey level, since averaging leaves far more noise than that and half the bytes are
-    half the time; those of 8-bit plates as they are. Any Zarr library reads it as `tiles.zarr/<size>`. It can be pickled; many threads and
-    processes may write at once, each field by one of them.
+    half the time; those of 8-bit plates as they are. Any Zarr library reads the store as
+    `tiles.zarr/<size>`. It can be pickled; many threads and processes may write at once, each
+    field by one of them.
 
     Parameters
     ----------

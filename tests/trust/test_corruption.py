@@ -9,6 +9,7 @@ can show: two whole chunks that changed places.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
@@ -126,6 +127,58 @@ def test_no_damage_that_the_store_can_show_goes_unseen(
     assert not unseen if name in _CONVERTED else unseen.keys() <= _FITTING
     if name == "plain 0.4":
         assert unseen == _count(outcomes, _FITTING - {"swap"}), "what is not encoded always decodes"
+
+
+@pytest.mark.parametrize("entry", [None, 0, "1", {}, {"acquisition": 0}])
+def test_an_image_without_a_path_is_recorded_and_moves_no_other_to_its_site(
+    entry: object, plates: dict[str, Path], scan: Callable[[Path, Path], Found], tmp_path: Path
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    shutil.copytree(plates["convert 0.5"], plate)
+    metadata = json.loads((plate / "A/2/zarr.json").read_bytes())
+    metadata["attributes"]["ome"]["well"]["images"][0] = entry
+    (plate / "A/2/zarr.json").write_text(json.dumps(metadata))
+    found = scan(plate, tmp_path / "out")
+    assert (found.code, found.failed) == (3, {("A02", None)})
+    assert found.fields.keys() == {at for at in _FIELDS if at[0] != "A02"}
+
+
+@pytest.mark.filterwarnings("ignore::hts_classify.errors.HTSWarning")
+def test_a_well_without_a_path_is_refused(
+    plates: dict[str, Path], scan: Callable[[Path, Path], Found], tmp_path: Path
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    shutil.copytree(plates["convert 0.5"], plate)
+    metadata = json.loads((plate / "zarr.json").read_bytes())
+    metadata["attributes"]["ome"]["plate"]["wells"][1] = None
+    (plate / "zarr.json").write_text(json.dumps(metadata))
+    found = scan(plate, tmp_path / "out")
+    assert (found.code, "well path None" in found.said) == (1, True)
+
+
+def test_a_plain_hdf5_chunk_that_is_too_short_is_not_filled_from_memory(
+    plates: dict[str, Path], scan: Callable[[Path, Path], Found], tmp_path: Path
+) -> None:
+    plate = tmp_path / "plate.h5"
+    # Only HDF5 as it was before 1.10 keeps how long such a chunk is.
+    with h5py.File(plates["convert hdf5"]) as whole, h5py.File(plate, "w", libver="v108") as file:
+        for name in whole:
+            whole.copy(name, file)
+        file.attrs.update(whole.attrs)
+        pixels = file["A/1/0"][...]
+        del file["A/1/0"]
+        dataset = file.create_dataset("A/1/0", data=pixels, chunks=(1, 64, 64))
+        dataset.attrs["axes"] = "cyx"
+        dataset.id.write_direct_chunk((1, 0, 0), pixels[1].tobytes()[:-1000])
+    assert scan(plate, tmp_path / "out").failed == {("A01", 1)}
+
+
+def test_hdf5_that_is_converted_has_checksums_on_its_metadata_too(
+    plates: dict[str, Path],
+) -> None:
+    content = plates["convert hdf5"].read_bytes()
+    assert content[8] == 3, "its superblock is of HDF5 1.10"
+    assert b"GCOL" not in content, "no heap, which has no checksum and which damage makes endless"
 
 
 def _outcome(damage: Damage, found: Found, clean: Found, about: str) -> str:

@@ -211,6 +211,22 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(
     assert run.hashes() == whole.hashes
 
 
+def test_what_was_half_written_when_it_was_killed_goes(
+    unbroken: Callable[[Scheduler], Unbroken], begin: Callable[[Scheduler], Pass]
+) -> None:
+    run = begin("threads")
+    assert run.end() == 3, run.said()
+    for folder in (".", "features/tiny", "tiles.zarr/16", "crops.zarr"):
+        (run.out / folder).mkdir(exist_ok=True)
+        (run.out / folder / ".c.3.0.0.0.123-140627859031744.part").touch()
+    (run.out / f".stop-{'0' * 32}").touch()
+    (run.out / ".users.part").touch()
+    run.begin()
+    assert run.end() == 3, run.said()
+    (run.out / ".users.part").unlink()  # nobody else's is touched
+    assert run.hashes() == unbroken("threads").hashes
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
 def test_told_to_stop_it_finishes_the_field_in_hand_and_goes_on_later(
