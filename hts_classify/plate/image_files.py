@@ -217,6 +217,9 @@ def _decode(file: str, frames: Sequence[int], image: Image) -> list[NDArray[Any]
 
     planes = []
     with Pillow.open(file, formats=("TIFF", "PNG")) as opened:
+        if opened.format == "PNG":
+            with Pillow.open(file, formats=("PNG",)) as unread:
+                unread.verify()  # decoding does not look at the pixels' checksums
         for frame in frames:
             opened.seek(frame)
             found = (opened.height, opened.width), _dtype(opened)

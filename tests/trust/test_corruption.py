@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 import zarr
 from damage import Damage, Place, damage_folder, damage_hdf5
+from PIL import Image
 
 from hts_classify import open_plate
 from hts_classify.commands import main
@@ -156,21 +157,35 @@ def test_a_well_without_a_path_is_refused(
     assert (found.code, "well path None" in found.said) == (1, True)
 
 
-def test_a_plain_hdf5_chunk_that_is_too_short_is_not_filled_from_memory(
+def test_an_hdf5_chunk_without_compression_that_is_too_short_is_not_filled_from_memory(
     plates: dict[str, Path], scan: Callable[[Path, Path], Found], tmp_path: Path
 ) -> None:
     plate = tmp_path / "plate.h5"
-    # Only HDF5 as it was before 1.10 keeps how long such a chunk is.
-    with h5py.File(plates["convert hdf5"]) as whole, h5py.File(plate, "w", libver="v108") as file:
-        for name in whole:
-            whole.copy(name, file)
-        file.attrs.update(whole.attrs)
+    shutil.copy(plates["convert hdf5"], plate)
+    with h5py.File(plate, "r+") as file:
         pixels = file["A/1/0"][...]
         del file["A/1/0"]
-        dataset = file.create_dataset("A/1/0", data=pixels, chunks=(1, 64, 64))
+        dataset = file.create_dataset("A/1/0", data=pixels, chunks=(1, 64, 64), shuffle=True)
         dataset.attrs["axes"] = "cyx"
         dataset.id.write_direct_chunk((1, 0, 0), pixels[1].tobytes()[:-1000])
     assert scan(plate, tmp_path / "out").failed == {("A01", 1)}
+
+
+@pytest.mark.parametrize("begin", [1000, 2000, 3000])
+def test_png_files_are_held_against_their_checksums(
+    begin: int, plates: dict[str, Path], scan: Callable[[Path, Path], Found], tmp_path: Path
+) -> None:
+    rows = ["Metadata_Well,FileName_DNA"]
+    plate = open_plate(plates["plain 0.4"])
+    for field in plate.fields[::2]:
+        Image.fromarray(plate.read(field)[0]).save(tmp_path / f"{field.well}.png")
+        rows.append(f"{field.well},{field.well}.png")
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    assert scan(tmp_path / "list.csv", tmp_path / "clean").code == 0
+    content = bytearray((tmp_path / "B01.png").read_bytes())
+    content[begin : begin + 512] = bytes(512)
+    (tmp_path / "B01.png").write_bytes(content)
+    assert scan(tmp_path / "list.csv", tmp_path / "out").failed == {("B01", 1)}
 
 
 def test_hdf5_that_is_converted_has_checksums_on_its_metadata_too(
