@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from .errors import DataError, UsageError
 
-__all__ = ["claim", "digest", "place", "read_json", "sweep", "whole", "write_json"]
+__all__ = ["absolute", "claim", "digest", "place", "read_json", "sweep", "whole", "write_json"]
 
 _LEFT: Final = re.compile(r"\..+\.\d+-\d+\.part|\.stop-[0-9a-f]{32}")
 """Names of files that `whole` was writing to, and of the one by which a pass stops its workers."""
@@ -38,8 +38,24 @@ def place(where: str | Path) -> Path:
     if isinstance(where, str) and "://" in where:
         from upath import UPath
 
-        return UPath(where)  # type: ignore[return-value]
+        try:
+            return UPath(where)  # type: ignore[return-value]
+        except (ImportError, ValueError) as error:
+            raise UsageError(
+                f"no such kind of storage ({error})", where=where, remedy="use a path, or s3://…"
+            ) from None
     return Path(where) if isinstance(where, str) else where
+
+
+def absolute(where: str) -> str:
+    """Return a path that means the same from every folder; a URL does already.
+
+    Examples
+    --------
+    >>> absolute("s3://screens/BR1.zarr")
+    's3://screens/BR1.zarr'
+    """
+    return where if "://" in where else str(Path(where).resolve())
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from .plate import (
     Plate,
     View,
     find_platemap,
-    open_plate,
+    open_plates,
     read_platemap,
     resolve_column,
     store_stem,
@@ -113,7 +113,7 @@ def default_out(plate: str | Path) -> Path:
     'plate-hts'
     """
     folder = Path.cwd() if "://" in str(plate) else Path(plate).resolve().parent
-    return folder / f"{store_stem(plate)}-hts"
+    return folder / f"{store_stem(plate).replace('.csv#', '-')}-hts"
 
 
 def run(
@@ -188,7 +188,7 @@ class _Job:
 
 def _prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> _Job:
     """Look at everything that can be wrong before the first pixel is read."""
-    plates = tuple(open_plate(path, view=settings.view) for path in paths)
+    plates = open_plates(paths, view=settings.view)
     asked = PassSettings(
         features=settings.features,
         full_scale=settings.full_scale,

@@ -49,6 +49,7 @@ __all__ = [
     "crop_schema",
     "feature_matrix",
     "flag_column",
+    "has_key",
     "held",
     "join_shards",
     "object_schema",
@@ -202,7 +203,12 @@ def write_table(path: Path, table: pa.Table) -> None:
 
     with whole(path) as part:
         pq.write_table(
-            table, part, compression="zstd", use_dictionary=False, write_statistics=False
+            table,
+            part,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
         )
 
 
@@ -211,37 +217,62 @@ class Held(NamedTuple):
 
     row: int
     """Its row in the tile store."""
+    site: int
+    timepoint: int
     stamp: str
     failed: bool
+    checksums: list[int]
+    """Of its tiles."""
 
 
 def held(shard: Path, key: str) -> list[Held]:
     """Return what a shard holds that was made with this key; nothing without a whole shard."""
+    return [
+        Held(
+            record[TILE_ROW],
+            record[SITE],
+            record[TIMEPOINT],
+            record[STAMP],
+            bool(record[FAILED]),
+            record[CHECKSUMS] or [],
+        )
+        for record in records_of(shard, key)
+    ]
+
+
+def records_of(shard: Path, key: str) -> list[dict[str, Any]]:
+    """Return a shard's rows, each as a mapping of its columns, if it was made with this key."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with shard.open("rb") as source:
-            file = pq.ParquetFile(source)
-            if (file.schema_arrow.metadata or {}).get(_KEY) != key.encode():
-                return []
-            columns = file.read([TILE_ROW, STAMP, FAILED], use_threads=False).to_pydict()
-    except (OSError, pa.ArrowException):
+        table = _read(shard)
+    except (OSError, pa.ArrowException):  # absent, or damaged: it is made again
         return []
-    rows = zip(columns[TILE_ROW], columns[STAMP], columns[FAILED], strict=True)
-    return [Held(row, stamp, bool(failed)) for row, stamp, failed in rows]
+    # A Parquet file has checksums on its pages and none on its schema.
+    made_here = table.schema.equals(shard_schema(key=key), check_metadata=False)
+    return list(table.to_pylist()) if made_here and _key_of(table.schema) == key else []
 
 
-def records_of(shard: Path) -> list[dict[str, Any]]:
-    """Return a shard's rows, each as a mapping of its columns; nothing where there is none."""
-    return list(_read(shard).to_pylist()) if shard.exists() else []
+def has_key(shard: Path, key: str) -> bool:
+    """Tell whether a shard of any kind is there, whole, and made with this key."""
+    import pyarrow as pa
+
+    try:
+        return _key_of(_read(shard).schema) == key
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _key_of(schema: pa.Schema) -> str:
+    return str((schema.metadata or {}).get(_KEY, b"").decode())
 
 
 def _read(shard: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     with shard.open("rb") as source:
-        return pq.ParquetFile(source).read(use_threads=False)
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        return file.read(use_threads=False)
 
 
 def join_shards(shards: Iterable[Path]) -> pa.Table:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -219,3 +220,74 @@ def test_a_changed_field_is_read_again_and_its_neighbours_are_not(
     ]
     differs = (again.features != first.features).any(axis=1)
     assert differs.tolist() == [k == 5 for k in range(24)]
+
+
+def two_plates(tiny_plate: Path, folder: Path) -> list[Plate]:
+    """Copies of the tiny plate with other pixels: each field has those of another one."""
+    plates = []
+    for turn, name in ((0, "a"), (4, "b")):
+        copy = folder / f"{name}.zarr"
+        shutil.copytree(tiny_plate, copy)
+        chunks = sorted(copy.glob("*/*/*/0/c/*/0/0"))
+        contents = [chunk.read_bytes() for chunk in chunks]
+        for chunk, content in zip(chunks, contents[turn:] + contents[:turn], strict=True):
+            chunk.write_bytes(content)
+        metadata = copy / "zarr.json"
+        metadata.write_text(metadata.read_text().replace('"tiny"', f'"{name}"'))
+        plates.append(open_plate(copy))
+    return plates
+
+
+def test_a_tile_that_is_no_longer_the_fields_is_made_again(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
+    plates = two_plates(tiny_plate, tmp_path)
+    extract(plates, tmp_path / "out")
+    extract(plates[::-1], tmp_path / "out")  # every row is now another field's
+    again = extract(plates, tmp_path / "out")
+    fresh = extract(plates, tmp_path / "fresh")
+    rows = np.arange(48)
+    np.testing.assert_array_equal(again.tiles.read(rows), fresh.tiles.read(rows))
+    tile = tmp_path / "out/tiles.zarr/128/c.7.0.0.0"
+    tile.write_bytes(tile.read_bytes()[:-40])
+    assert [cost["fields"] for cost in extract(plates, tmp_path / "out").costs.values()] == [1]
+
+
+def test_a_plate_is_not_dropped_from_a_pass_by_accident(tiny_plate: Path, tmp_path: Path) -> None:
+    plates = two_plates(tiny_plate, tmp_path)
+    extract(plates, tmp_path / "out")
+    with pytest.raises(UsageError, match="holds a pass over a too"):
+        extract(plates[1], tmp_path / "out")
+
+
+def test_a_field_that_left_the_plate_leaves_the_tables(tiny_plate: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, copy)
+    extract(open_plate(copy), tmp_path / "out")
+    well = open_plate(copy).wells[0]
+    metadata = copy / well[0] / str(int(well[1:])) / "zarr.json"
+    content = json.loads(metadata.read_text())
+    content["attributes"]["ome"]["well"]["images"].pop()
+    metadata.write_text(json.dumps(content))
+    again = extract(open_plate(copy), tmp_path / "out")
+    fresh = extract(open_plate(copy), tmp_path / "fresh")
+    assert len(again.features) == 23
+    pd.testing.assert_frame_equal(again.features, fresh.features)
+    np.testing.assert_array_equal(again.tiles.read(np.arange(23)), fresh.tiles.read(np.arange(23)))
+
+
+@pytest.mark.parametrize("byte", [0.1, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99])
+def test_a_damaged_shard_is_made_again(tiny_plate: Path, tmp_path: Path, byte: float) -> None:
+    plate = open_plate(tiny_plate)
+    extract(plate, tmp_path)
+    shard = tmp_path / "features" / "tiny" / f"{plate.wells[3]}.parquet"
+    whole = shard.read_bytes()
+    at = int(byte * len(whole))
+    shard.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+    extract(plate, tmp_path)
+    assert shard.read_bytes() == whole
+
+
+def test_extract_leaves_a_finished_run_as_it_is(tiny_plate: Path, tiny_run: Path) -> None:
+    with pytest.raises(UsageError, match="holds a run over another pass"):
+        extract(open_plate(tiny_plate), tiny_run, PassSettings(features="tas"))

@@ -12,7 +12,7 @@ import pytest
 from hts_classify import PassSettings, View, extract, open_plate, pftas
 from hts_classify.errors import PlateError, UsageError
 from hts_classify.features import examine, measure_objects
-from hts_classify.plate import Field, Plate
+from hts_classify.plate import Field, Plate, open_plates
 from hts_classify.shards import feature_matrix
 from hts_classify.tiles import CropStore, TileStore, downscale, tile_scale
 from hts_classify.vocabulary import feature_columns, figure_columns
@@ -221,3 +221,27 @@ def test_plates_that_do_not_go_together_are_refused(tmp_path: Path, tiny_plate: 
 def test_settings_that_make_no_sense_are_refused(asked: dict[str, object], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         PassSettings(**asked)  # type: ignore[arg-type]
+
+
+def test_lost_objects_and_crops_are_made_again(tmp_path: Path) -> None:
+    fields = [Field("A01", 1, ""), Field("A02", 1, "")]
+    images = {field: blobs(2, 64, 64, seed=k) for k, field in enumerate(fields)}
+    plate = written(tmp_path / "plate.zarr", images, labels=three_cells())
+    asked = PassSettings(tile_sizes=(32,), labels="cells", crops="objects", crop_size=16)
+    extract(plate, tmp_path / "out", asked)
+    before = (tmp_path / "out" / "objects.parquet").read_bytes()
+    for kind in ("objects", "crops"):
+        (tmp_path / "out" / kind / "plate" / "A02.parquet").unlink()
+        assert list(extract(plate, tmp_path / "out", asked).costs) == ["plate/A02"]
+        assert (tmp_path / "out" / "objects.parquet").read_bytes() == before
+
+
+def test_plates_of_one_name_are_called_after_their_paths(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name / "same.zarr", {Field("A01", 1, ""): blobs(2, 64, 64)})
+        (tmp_path / name / "same.zarr").rename(tmp_path / f"{name}.zarr")
+    plates = open_plates([tmp_path / "one.zarr", tmp_path / "two.zarr"])
+    assert [plate.name for plate in plates] == ["one", "two"]
+    table = extract(plates, tmp_path / "out", SMALL).features
+    assert table["Metadata_Plate"].tolist() == ["one", "two"]

@@ -99,8 +99,12 @@ def test_only_failed_fields_are_retried(tiny_plate: Path, tmp_path: Path) -> Non
         extract(plate, tmp_path, FAST, retry_failed=True)
     extract(plate, tmp_path, FAST)
     (tmp_path / "features" / "tiny" / f"{plate.wells[2]}.parquet").unlink()
-    assert extract(plate, tmp_path, FAST, retry_failed=True).costs == {}
+    with pytest.raises(UsageError, match="the pass is not finished"):
+        extract(plate, tmp_path, FAST, retry_failed=True)
+    with pytest.raises(UsageError, match="the pass is not finished"):
+        extract(plate, tmp_path, PassSettings(features="tas"), retry_failed=True)
     assert list(extract(plate, tmp_path, FAST).costs) == [f"tiny/{plate.wells[2]}"]
+    assert extract(plate, tmp_path, FAST, retry_failed=True).costs == {}
 
 
 def test_a_field_that_kills_its_worker_costs_itself_alone(tiny_plate: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Literal
 
 from .plates import add_plate_options, add_view_options, open_shown
 from .terminal import TerminalProgress, plain_warnings
@@ -18,8 +19,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=("ome-zarr-0.5", "ome-zarr-0.4", "hdf5"),
-        default="ome-zarr-0.5",
-        help="store format (default ome-zarr-0.5)",
+        help="store format (default: hdf5 for a name in .h5 or .hdf5, else ome-zarr-0.5)",
     )
     parser.add_argument(
         "--levels",
@@ -36,6 +36,10 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     add_view_options(parser)
 
 
+def _format_of(target: str) -> Literal["hdf5", "ome-zarr-0.5"]:
+    return "hdf5" if target.lower().endswith((".h5", ".hdf5")) else "ome-zarr-0.5"
+
+
 def run(options: argparse.Namespace) -> int:
     """Convert a plate and say what was left out."""
     from ..convert import convert
@@ -48,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         made = convert(
             source,
             options.target,
-            format=options.format,
+            format=options.format or _format_of(options.target),
             levels=options.levels,
             shards=options.shards,
             progress=progress,

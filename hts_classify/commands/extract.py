@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import UsageError
 from .plates import add_plate_options, add_view_options, open_plates
@@ -116,6 +115,8 @@ def run(options: argparse.Namespace) -> int:
         plates, settings = held_pass(options.output)
     else:
         plates = open_plates(options)
+        if not plates:
+            raise UsageError("no plates", remedy="name one or more")
         settings = PassSettings(
             features=options.features,
             full_scale=options.full_scale,
@@ -127,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
             crops_per_field=options.crops_per_field,
             exclude_flagged=options.exclude_flagged,
         )
-    out = place(options.output) if options.output else default_out(Path(plates[0].path))
+    out = place(options.output) if options.output else default_out(plates[0].path)
     for note in dict.fromkeys(note for plate in plates for note in plate.notes):
         progress.note(note)
     fields = sum(len(plate.fields) for plate in plates)

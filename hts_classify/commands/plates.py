@@ -6,6 +6,7 @@ import argparse
 from typing import Literal
 
 from ..plate import Plate, View, find_plates, open_plate
+from ..plate import open_plates as open_all
 
 __all__ = [
     "add_plate_options",
@@ -114,7 +115,7 @@ def open_shown(options: argparse.Namespace, path: str) -> Plate:
 
 def open_plates(options: argparse.Namespace) -> tuple[Plate, ...]:
     """Open every plate that is meant, as the options show them."""
-    return tuple(open_shown(options, path) for path in find_plates(options.plates))
+    return open_all(find_plates(options.plates), view=view_of(options))
 
 
 def channel_names(text: str) -> tuple[str, ...]:

@@ -15,19 +15,23 @@ kind, so that a comparison can charge reading, TAS and tiles separately.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from ..errors import UsageError
-from ..files import place, read_json, sweep, write_json
+from ..features import Rule
+from ..files import absolute, place, read_json, sweep, write_json
 from ..plate import Plate, View, open_plate
+from ..plate.many import distinct
 from ..tiles import TileStore
 from ..timings import Timings, stopwatch
 from .engines import Done, Scheduler, compute, interruptible
-from .resume import todo
-from .settings import TILE_SIZE, PassSettings, key_of, plan
+from .resume import failed_only, todo
+from .settings import TILE_SIZE, PassSettings, Shapes, key_of, plan
 from .tables import Extraction, collect
 from .work import Job, Place, Task, WellCost
 
@@ -113,20 +117,25 @@ def extract(
     """
     plates = tuple(plates) if isinstance(plates, Sequence) else (plates,)
     folder = place(out)
-    job, description = _job(plates, folder, settings)
-    if retry_failed and not (folder / "features" / _DESCRIPTION).exists():
-        raise UsageError(
-            "holds no pass", where=str(out), remedy="run it once without --retry-failed"
-        )
+    if not plates:
+        raise UsageError("no plates", remedy="name one or more")
+    rule, shapes, description = plan(plates, settings)
+    _check_folder(folder, description, retry_failed=retry_failed)
+    job = _job(plates, folder, settings, rule, shapes, description)
     sweep(folder)
+    wells = _tasks(plates)
+    tasks = failed_only(job, wells) if retry_failed else todo(job, wells)
+    kept = sum(len(plate.fields) for plate in plates) - sum(len(task.todo) for task in tasks)
+    if kept:
+        say(f"{kept} fields are kept from an earlier pass")
     write_json(folder / "features" / _DESCRIPTION, description)
-    tasks = todo(job, _tasks(plates), only_failed=retry_failed)
     timings = timings or Timings(folder / "timings.json")
-    timings.note("plates", cost={plate.name: plate.path for plate in plates})
+    timings.note(cost={"plates": [[plate.name, absolute(plate.path)] for plate in plates]})
+    timings.save()
     costs = _run(job, tasks, scheduler, workers, timings, on_well, say)
     if tasks:
         sweep(folder)  # of workers that were lost
-    return collect(job, _tasks(plates), costs)
+    return collect(job, wells, costs)
 
 
 def held_pass(out: str | Path) -> tuple[tuple[Plate, ...], PassSettings]:
@@ -139,20 +148,53 @@ def held_pass(out: str | Path) -> tuple[tuple[Plate, ...], PassSettings]:
     PlateError
         When a plate is no longer where it was.
     """
-    file = place(out) / "features" / _DESCRIPTION
-    if not file.exists():
+    folder = place(out)
+    file = folder / "features" / _DESCRIPTION
+    where = Timings(folder / "timings.json").content.get("plates", [])
+    if not file.exists() or not where:
         raise UsageError("holds no pass", where=str(out), remedy="run one without --retry-failed")
-    held, where = read_json(file), Timings(place(out) / "timings.json").content["plates"]
-    plates = tuple(
-        open_plate(path, view=View.from_json(held["plates"][name])) for name, path in where.items()
-    )
+    held = read_json(file)
+    views = {path: View.from_json(held["plates"][name]) for name, path in where}
+    plates = distinct(lambda path: open_plate(path, view=views[path]), list(views))
     return plates, PassSettings.from_json(held["settings"])
 
 
-def _job(plates: tuple[Plate, ...], out: Path, settings: PassSettings) -> tuple[Job, object]:
-    if not plates:
-        raise UsageError("no plates", remedy="name one or more")
-    rule, shapes, description = plan(plates, settings)
+def _check_folder(folder: Path, description: dict[str, Any], *, retry_failed: bool) -> None:
+    """Refuse a folder whose results must not be replaced, before anything is written."""
+    remedy = "name another folder with -o"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is not a folder", where=str(folder), remedy=remedy)
+    file = folder / "features" / _DESCRIPTION
+    if not file.exists():
+        if retry_failed:
+            raise UsageError(
+                "holds no pass", where=str(folder), remedy="run it once without --retry-failed"
+            )
+        return
+    held = read_json(file)
+    lost = set(held.get("plates", ())) - set(description["plates"])
+    if lost:
+        raise UsageError(
+            f"holds a pass over {', '.join(sorted(lost))} too", where=str(folder), remedy=remedy
+        )
+    # Predictions and models beside it were made from what it holds.
+    if (folder / "run.json").exists() and held != json.loads(json.dumps(description)):
+        raise UsageError(
+            "holds a run over another pass (its settings, views or plates differ)",
+            where=str(folder),
+            remedy=remedy,
+        )
+
+
+def _job(
+    plates: tuple[Plate, ...],
+    out: Path,
+    settings: PassSettings,
+    rule: Rule,
+    shapes: Shapes,
+    description: dict[str, Any],
+) -> Job:
+    """Make the stores of tiles, and what a worker is told."""
     fields = sum(len(plate.fields) for plate in plates)
     for size, shape in zip(shapes.names, shapes.tiles, strict=True):
         TileStore.create(
@@ -163,7 +205,7 @@ def _job(plates: tuple[Plate, ...], out: Path, settings: PassSettings) -> tuple[
         )
     keys = tuple(key_of(description, plate.name) for plate in plates)
     stop = str(out / f".stop-{uuid4().hex}")
-    return Job(plates, str(out), settings, rule, shapes, keys, stop), description
+    return Job(plates, str(out), settings, rule, shapes, keys, stop)
 
 
 def _tasks(plates: Sequence[Plate]) -> list[Task]:

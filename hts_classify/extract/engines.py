@@ -64,6 +64,8 @@ def compute(
     """
     if not tasks:
         return
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers", remedy="ask for 1 or more")
     workers = workers or _cores()
     if "://" in scheduler:
         with _client(scheduler, say) as client:
@@ -160,7 +162,7 @@ def _on_cluster(
             if done := future.result():
                 finished(done)
         except KilledWorker as error:
-            if len(task.todo) > 1:  # one of its fields does it: find out which
+            if len(task.todo) > 1 and not job.is_together:  # find out which field does it
                 rest = [
                     Task(task.plate, task.places, frozenset([row])) for row in sorted(task.todo)
                 ]

@@ -7,46 +7,77 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
-from ..shards import held
+from ..errors import FieldError, UsageError
+from ..plate import Field, Plate
+from ..shards import has_key, held
 from .work import Job, Task
 
-__all__ = ["todo"]
+__all__ = ["failed_only", "todo"]
 
 _LOOKING: Final = 4  # threads: an object store answers each question late
 
 
-def todo(job: Job, tasks: Sequence[Task], *, only_failed: bool = False) -> list[Task]:
-    """Return what is to be done: tasks with the fields that no shard holds as they now are.
+def todo(job: Job, tasks: Sequence[Task]) -> list[Task]:
+    """Return what is to be done: tasks with the fields that no shard holds as they now are."""
+    return [replace(task, todo=left) for task, left, _ in _states(job, tasks) if left]
 
-    Parameters
-    ----------
-    job : Job
-        The pass.
-    tasks : sequence of Task
-        All wells.
-    only_failed : bool, optional
-        Leave out what no shard names as failed.
+
+def failed_only(job: Job, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks of a finished pass that have fields which could not be read, with these.
+
+    Raises
+    ------
+    UsageError
+        When more than these is to be done.
     """
+    states = _states(job, tasks)
+    if any(left - failed for _, left, failed in states if not (failed and job.is_together)):
+        raise UsageError(
+            "the pass is not finished, or its plates have changed since",
+            where=job.out,
+            remedy="run it without --retry-failed",
+        )
+    return [replace(task, todo=left) for task, left, failed in states if failed]
+
+
+def _states(job: Job, tasks: Sequence[Task]) -> list[tuple[Task, frozenset[int], frozenset[int]]]:
+    """Return each task with the rows that are to be done, and those of them that had failed."""
     stores = job.tile_stores()
 
-    def left(task: Task) -> Task:
-        shard, plate = job.shard(task.plate, task.well), job.plates[task.plate]
-        known = {entry.row: entry for entry in held(shard, job.keys[task.plate])}
-        good, failed = set(), set()
-        for at in task.places:
-            entry = known.get(at.row)
-            if entry is None:
-                continue
-            if entry.failed:
-                failed.add(at.row)
-            elif entry.stamp == plate.stamp(at.field, job.settings.labels) and all(
-                s.has(at.row) for s in stores
-            ):
-                good.add(at.row)
-        wanted = failed if only_failed else task.todo - good
-        # A well's objects and crops stand in one file each: it is done as a whole.
-        together = job.settings.labels or job.settings.crops != "none"
-        return replace(task, todo=task.todo if wanted and together else frozenset(wanted))
+    def state(task: Task) -> tuple[Task, frozenset[int], frozenset[int]]:
+        plate, key = job.plates[task.plate], job.keys[task.plate]
+        entries = held(job.shard(task.plate, task.well), key)
+        fields = {at.row: at.field for at in task.places}
+        if any(
+            entry.row not in fields
+            or (entry.site, entry.timepoint)
+            != (fields[entry.row].site, fields[entry.row].timepoint)
+            for entry in entries
+        ):
+            entries = []  # the well has other fields than it had: its rows are others'
+        failed = frozenset(entry.row for entry in entries if entry.failed)
+        good = {
+            entry.row
+            for entry in entries
+            if not entry.failed
+            and entry.stamp == _stamp(plate, fields[entry.row], job.settings.labels)
+            and len(entry.checksums) == len(stores)
+            and all(s.holds(entry.row, c) for s, c in zip(stores, entry.checksums, strict=True))
+        }
+        if job.is_together:
+            # A well's objects and crops stand in one file each: it is done as a whole.
+            companions = [job.shard(task.plate, task.well, kind) for kind in job.companions]
+            whole = good == task.todo and all(has_key(path, key) for path in companions)
+            return task, frozenset() if whole else task.todo, failed
+        return task, task.todo - good, failed
 
     with ThreadPoolExecutor(_LOOKING) as lookers:
-        return [task for task in lookers.map(left, tasks) if task.todo]
+        return list(lookers.map(state, tasks))
+
+
+def _stamp(plate: Plate, field: Field, label: str) -> str | None:
+    """Return a field's stamp; None where the storage does not tell."""
+    try:
+        return plate.stamp(field, label)
+    except (OSError, FieldError):
+        return None

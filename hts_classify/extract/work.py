@@ -110,6 +110,17 @@ class Job:
         """Return the path of a well's table."""
         return place(self.out) / kind / folder_name(self.plates[plate].name) / f"{well}.parquet"
 
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """Kinds of tables that a well has besides its fields'."""
+        crops = ("crops",) if self.settings.crops != "none" else ()
+        return (("objects",) if self.settings.labels else ()) + crops
+
+    @property
+    def is_together(self) -> bool:
+        """A well is done as a whole: its objects or crops stand in one file."""
+        return bool(self.companions)
+
     def tile_stores(self) -> list[TileStore]:
         """Open the stores of tiles, one a size."""
         path = place(self.out) / "tiles.zarr"
@@ -149,7 +160,7 @@ class _Worker:
         self.axes: Axes = "zyx" if self.plate.volumes else "yx"
         self.shard = job.shard(task.plate, task.well)
         keep = {at.row for at in task.places} - task.todo
-        held = records_of(self.shard) if keep else []
+        held = records_of(self.shard, self.key) if keep else []
         self.records = {r[TILE_ROW]: r for r in held if r[TILE_ROW] in keep}
         self.tiles = job.tile_stores()
         self.objects: list[dict[str, Any]] = []
@@ -167,12 +178,7 @@ class _Worker:
 
     def record(self, at: Place) -> dict[str, Any]:
         """Return what is known of a field before it is read."""
-        return self.place(at) | {
-            TILE_ROW: at.row,
-            STAMP: patiently(lambda: self.plate.stamp(at.field, self.settings.labels)),
-            FAILED: "",
-            FAILED_CHANNEL: "",
-        }
+        return self.place(at) | {TILE_ROW: at.row, STAMP: "", FAILED: "", FAILED_CHANNEL: ""}
 
     def place(self, at: Place) -> dict[str, Any]:
         field = at.field
@@ -191,7 +197,9 @@ class _Worker:
             return self.figures(at)
 
         try:
-            return record | patiently(attempt, storage=False)
+            # Before the pixels: what changes while they are read is read again by the next pass.
+            stamp = patiently(lambda: self.plate.stamp(at.field, self.settings.labels))
+            return record | {STAMP: stamp} | patiently(attempt, storage=False)
         except FieldError as error:
             forget()
             return record | {FAILED: error.what, FAILED_CHANNEL: error.channel}
@@ -283,6 +291,8 @@ class _Worker:
         lap, task, channels = stopwatch(), self.task, self.plate.channels
         if not self.records:
             return
+        if self.job.is_together:  # what the shard vouches for is about to change
+            self.shard.unlink(missing_ok=True)
         if self.settings.labels:
             schema = object_schema(
                 channels,

@@ -30,6 +30,7 @@ from .hdf5 import is_hdf5, open_hdf5
 from .illumination import correct_illumination
 from .image_list import is_image_list, open_image_list
 from .layout import Field, Missing, Plate, PlateInfo, View
+from .many import distinct
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
 from .platemap import find_platemap, platemap_path, read_platemap
 from .remote import open_storage
@@ -48,6 +49,7 @@ __all__ = [
     "find_platemap",
     "find_plates",
     "open_plate",
+    "open_plates",
     "platemap_path",
     "read_platemap",
     "resolve_column",
@@ -104,6 +106,11 @@ def open_plate(
     if view.illumination:
         plate = correct_illumination(plate, dict(view.illumination))
     return select_channels(plate, view.use) if view.use else plate
+
+
+def open_plates(paths: Sequence[str | Path], *, view: View = View()) -> tuple[Plate, ...]:  # noqa: B008
+    """Open several plates alike; those that share a name are called after their paths."""
+    return distinct(lambda path: open_plate(path, view=view), paths)
 
 
 def _open(path: str | Path, view: View) -> StoredPlate:

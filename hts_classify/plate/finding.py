@@ -51,7 +51,7 @@ def find_plates(places: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plate for where in places for plate in _expand(str(where))))
 
 
-def _expand(where: str) -> Iterator[str]:
+def _expand(where: str, inside: tuple[Path, ...] = ()) -> Iterator[str]:
     if "://" in where:
         yield where
         return
@@ -59,11 +59,11 @@ def _expand(where: str) -> Iterator[str]:
     if not path.exists() and any(mark in where for mark in "*?["):
         yield from _matching(where)
     elif path.suffix.lower() == _LIST and path.is_file():
-        yield from _listed(path)
+        yield from _listed(path, inside)
     elif path.suffix.lower() == _IMAGES and path.is_file() and len(names := plate_names(path)) > 1:
         yield from (f"{where}#{name}" for name in names)
-    elif path.is_dir() and not is_zarr_group(path) and (inside := _inside(path)):
-        yield from inside
+    elif path.is_dir() and not is_zarr_group(path) and (within := _inside(path)):
+        yield from within
     else:
         yield where  # a plate; opening it says what is wrong if it is none
 
@@ -80,13 +80,21 @@ def _matching(pattern: str) -> Iterator[str]:
     yield from plates
 
 
-def _listed(file: Path) -> Iterator[str]:
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+def _listed(file: Path, inside: tuple[Path, ...]) -> Iterator[str]:
+    if file.resolve() in inside:
+        raise PlateError("lists itself", where=str(file), remedy="list plates")
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlateError(
+            f"cannot be read ({error})", where=str(file), remedy="write one path a line, UTF-8"
+        ) from None
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise PlateError("lists no plate", where=str(file), remedy="write one path a line")
     for name in names:
-        yield from _expand(name if "://" in name else str(file.parent / name))
+        full = name if "://" in name else str(file.parent / name)
+        yield from _expand(full, (*inside, file.resolve()))
 
 
 def _inside(folder: Path) -> list[str]:

@@ -232,7 +232,7 @@ class StoredPlate:
         try:
             own = self.store.stamp(image)
             return f"{own}-{self.store.stamp(self.store.label(image, label))}" if label else own
-        except MemoryError:
+        except (MemoryError, *TRANSIENT):
             raise
         except Exception as error:  # `read` will say what is wrong with it
             return f"{type(error).__name__}: {error}"

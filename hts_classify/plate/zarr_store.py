@@ -100,7 +100,7 @@ class ZarrStore:
         """Hash the array's metadata, and the size and the time of change of each of its files."""
         metadata = self.arrays[image.path].metadata
         content = hashlib.sha256(metadata)
-        content.update(repr((image.axes, image.lengths)).encode())
+        content.update(repr((image.path, image.axes, image.lengths)).encode())
         for found in self.storage.stats(image.path, read_array(metadata).files):
             content.update(b"absent;" if found is None else f"{found.size} {found.tag};".encode())
         return content.hexdigest()[:16]

@@ -166,7 +166,7 @@ def load_record(folder: Path) -> Record:
         comparison=read_json(folder / "comparison.json"),
         costs={cost.path: cost for cost in path_costs(timings)},
         machine=timings.get("machine", "unknown"),
-        plates=tuple(timings.get("plates", {}).values()),
+        plates=tuple(path for _, path in timings.get("plates", [])),
         wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
         failures=pd.read_csv(folder / "failures.csv"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..files import whole, write_json
 from .chunks import (
+    CHECKSUM,
     METADATA,
     array_metadata,
     chunk_key,
@@ -86,6 +88,16 @@ class TileStore:
     def has(self, row: int) -> bool:
         """Tell whether a field's tile was ever written."""
         return self._file(row).exists()
+
+    def holds(self, row: int, checksum: int) -> bool:
+        """Tell whether a field's tile is there, as long as it must be and with this checksum."""
+        size = prod(self.shape[1:]) * self.dtype.itemsize
+        try:
+            with self._file(row).open("rb") as stored:
+                stored.seek(size)
+                return stored.read() == checksum.to_bytes(CHECKSUM, "little")
+        except OSError:
+            return False
 
     def write(self, row: int, tile: NDArray[np.float32]) -> int:
         """Keep one field's tile, whole or not at all; return its checksum (crc32c).
