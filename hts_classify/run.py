@@ -149,6 +149,10 @@ def run(
         the folder.
     """
     progress = progress or Progress()
+    if out is not None and "://" in str(out):
+        raise UsageError(
+            "a run directory by URL", where=str(out), remedy="extract takes one; name a folder here"
+        )
     paths = [plates] if isinstance(plates, (str, Path)) else list(plates)
     job = _prepare(paths, settings, Path(out) if out else default_out(paths[0]))
     for note in job.notes:

@@ -464,3 +464,12 @@ def test_several_plates_are_one_run(tiny_plate: Path, quick: RunSettings, tmp_pa
     assert "p1 and 1 more" in page
     assert "TAS + SVM, p2" in page
     assert str(plates[1]) in page
+
+
+def test_a_run_directory_by_url_is_refused(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="a run directory by URL; extract takes one"):
+        run(tiny_plate, quick, out="s3://bucket/run")
+    assert not list(tmp_path.iterdir())

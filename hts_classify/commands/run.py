@@ -25,7 +25,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         " or platemap.csv inside it",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, help="run directory (default: <plate>-hts beside the plate)"
+        "-o", "--output", help="run directory (default: <plate>-hts beside the plate)"
     )
     parser.add_argument(
         "--split",
