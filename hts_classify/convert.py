@@ -185,13 +185,20 @@ def _identity(source: Plate, images: Sequence[Image], settings: list[Any]) -> di
 def _claim(work: Path, identity: dict[str, Any], *, resume: bool) -> None:
     """Make the folder of a conversion, without what another one left there."""
     note = work / "convert.json"
-    if work.exists() and not note.is_file():
+    if work.exists() and not note.is_file() and _strangers(work):
         raise UsageError(
             "is in the way, and is not of a conversion", where=str(work), remedy="remove it"
         )
-    if note.is_file() and not (resume and _held(note) == identity):
+    if work.exists() and not (resume and _held(note) == identity):
         shutil.rmtree(work)
     write_json(note, identity)
+
+
+def _strangers(work: Path) -> bool:
+    """Tell whether a folder holds what no conversion that was killed leaves."""
+    if not work.is_dir():
+        return True
+    return any(p.name != "plate" and "convert.json" not in p.name for p in work.iterdir())
 
 
 def _held(note: Path) -> Any:
