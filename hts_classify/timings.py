@@ -5,7 +5,7 @@ This file alone differs between two runs of the same thing: it also says where t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -61,6 +61,11 @@ class Timings:
         for key in keys:
             at = at.setdefault(key, {})
         at.update(cost)
+
+    def keep(self, key: str, names: Container[str]) -> None:
+        """Forget the steps under a key that are not among these names."""
+        held = self.content.get(key, {})
+        self.content[key] = {name: cost for name, cost in held.items() if name in names}
 
     def save(self, *, at_once: bool = True) -> None:
         """Write the file; `at_once=False` writes it every two seconds at the most."""
