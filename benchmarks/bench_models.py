@@ -1,4 +1,4 @@
-"""What each path costs once its inputs are there: seconds to train, fields a second to call.
+"""What each path costs once its inputs are there: seconds to train, fields a second to call (asv).
 
 Computing the statistics is timed apart (`bench_kernels`), and so is reading. Arrays are made in
 `setup` from a fixed seed. Set OMP_NUM_THREADS to what a job on your cluster gets: PyTorch takes
@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from hts_classify.models import make
+from hts_classify.models.settings import CnnSettings, Learning
 
 CHANNELS, SIDE = 2, 128
 FEATURES = 54 * CHANNELS
@@ -47,7 +48,7 @@ def named(number: np.ndarray) -> list[str]:
 
 
 class Models:
-    """Both paths on so many labelled fields."""
+    """Both paths on so many labelled fields, with the settings that a run has."""
 
     params = (["tas_svm", "cnn"], [12, 96])
     param_names = ("path", "training fields")
@@ -78,3 +79,36 @@ class Models:
         return CALLED / (time.perf_counter() - start)
 
     track_fields_a_second.unit = "fields/s"
+
+
+class Networks:
+    """Small networks from scratch: seconds for some steps, tiles a second scored in all views."""
+
+    params = (["compact", "mobilenet_v2", "squeezenet1_1"],)
+    param_names = ("network",)
+    warmup_time = 0
+    number = 1
+    repeat = 3
+    timeout = 300
+
+    def setup(self, network: str) -> None:
+        self.inputs, self.targets = tiles(32)
+        self.settings = CnnSettings(
+            network=network, learning=Learning(steps=10, epochs=1, refit=False)
+        )
+        self.model = self.trained()
+
+    def trained(self):
+        model = make("cnn", settings=self.settings, device="cpu")
+        model.fit(self.inputs, self.targets, inner=inner_splits(32)[:1], seed=0)
+        return model
+
+    def time_train(self, network: str) -> None:
+        self.trained()
+
+    def track_tiles_a_second(self, network: str) -> float:
+        start = time.perf_counter()
+        self.model.scores(self.inputs)
+        return len(self.inputs) / (time.perf_counter() - start)
+
+    track_tiles_a_second.unit = "tiles/s"

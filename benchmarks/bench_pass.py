@@ -16,7 +16,8 @@ import numpy as np
 from hts_classify import extract, open_plate
 from hts_classify.extract import TILE_SIZE
 from hts_classify.features import examine
-from hts_classify.models import CnnSettings, make
+from hts_classify.models import make
+from hts_classify.models.settings import CnnSettings, Learning
 from hts_classify.synthetic import Recipe, write_plate
 from hts_classify.tiles import downscale, tile_scale
 from hts_classify.vocabulary import PATHS
@@ -72,7 +73,7 @@ class Paths:
         targets = [str(k % 2) for k in range(len(self.plate.fields))]
         half = np.arange(len(targets)) < len(targets) // 2
         inner = [(np.flatnonzero(half), np.flatnonzero(~half))]
-        settings = CnnSettings(steps=4, epochs=1)
+        settings = CnnSettings(learning=Learning(steps=4, epochs=1))
         self.model = make(name, settings=settings, device="cpu")
         self.model.fit(self.inputs(name), targets, inner=inner, seed=0)
 

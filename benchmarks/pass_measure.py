@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-__all__ = ["Bench", "Row", "spread"]
+__all__ = ["Bench", "of"]
 
 CHILD = Path(__file__).with_name("pass_child.py")
 PINNED = (
@@ -112,36 +112,3 @@ def shared_out(process: psutil.Process) -> int:
 def of(results: Sequence[dict[str, Any]], name: str = "seconds") -> NDArray[np.float64]:
     """Return one figure of each result."""
     return np.array([result[name] for result in results], float)
-
-
-def spread(values: NDArray[np.float64], unit: str, digits: int = 2) -> str:
-    """Write a median with its quartiles."""
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return f"{middle:.{digits}f} {unit} ({low:.{digits}f}–{high:.{digits}f})"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    case: str
-    values: NDArray[np.float64]
-    at_least: float
-    aim: float
-    unit: str
-    digits: int = 2
-    less_is_better: bool = False
-
-    @property
-    def met(self) -> str:
-        """Say which of the two figures the median reaches."""
-        sign = -1 if self.less_is_better else 1
-        value = sign * float(np.median(self.values))
-        if value >= sign * self.aim:
-            return "aim"
-        return "at least" if value >= sign * self.at_least else "missed"
-
-    def __str__(self) -> str:
-        limits = [f"{value:g} {self.unit}" for value in (self.at_least, self.aim)]
-        cells = [self.case, spread(self.values, self.unit, self.digits), *limits, self.met]
-        return "| " + " | ".join(cells) + " |"

@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pass_measure import Bench, Row, of, spread
+from pass_measure import Bench, of
 from pass_plate import Spec, make_hollow, make_part, make_plate, warm
 from pass_screen import plan
+from rows import HEAD, Row, spread
 
 from hts_classify.features import chosen_kernel
 
@@ -246,7 +247,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     print()
     preload(suite)
     rows, notes = [], []
-    print("| case | measured (quartiles) | at least | aim | met |\n|---|---|---|---|---|")
+    print(HEAD)
     for name in options.rows.split(","):
         for found in ROWS[name](suite):
             (rows if isinstance(found, Row) else notes).append(found)

@@ -1,37 +1,83 @@
-"""Saved models on a plate that they never saw: one pass, both paths' calls."""
+"""Saved models on a plate that they never saw: one pass, both paths' calls while it reads."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .errors import ModelError
-from .extract import Extraction, PassSettings, extract
+from .errors import DesignError, ModelError, UsageError
+from .extract import Extraction, PassSettings, extract, plan
 from .files import claim, digest
+from .fits import controls_of, negative_controls, scored
 from .models import device_name, load
 from .models.card import read_card
-from .models.settings import Device
-from .plate import Plate, View, open_plate, select_channels
-from .predictions import write_table
+from .plate import (
+    Columns,
+    Plate,
+    View,
+    find_platemap,
+    open_plate,
+    read_platemap,
+    select_channels,
+)
+from .predictions import UNFOLDED, Aggregate, calls, check_aggregate, with_proba, write_table
 from .progress import Progress
-from .trial import called
-from .vocabulary import PATHS
+from .stream import Stream
+from .vocabulary import CONTROL, PATHS
 
-__all__ = ["predict"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .models.protocol import Classifier
+
+__all__ = ["PredictSettings", "predict"]
+
+_KEYS = (
+    "aggregate",
+    "channels",
+    "dtype",
+    "features",
+    "full_scale",
+    "scaling",
+    "tile_scale",
+    "volumes",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSettings:
+    """What is asked of saved models; how they measure and scale, they know themselves."""
+
+    view: View = View()  # noqa: RUF009  (frozen)
+    """Which part of the plate is looked at. The models take their channels by name."""
+    device: str = "auto"
+    """Where the CNN runs: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    aggregate: Aggregate | None = None
+    """How scores of fields make a well's; by default as in the models' own run."""
+    proba: bool = False
+    """Whether predictions say what each model deems probable (`Proba_` columns)."""
+    platemap: Path | None = None
+    """Where the negative controls are, for a CNN that scales plates by them; by default the map
+    beside or inside the plate."""
+    control_column: str | None = None
+    """Its column of control types, where that has an unusual name."""
 
 
 def predict(
     models: str | Path,
     path: str | Path,
+    settings: PredictSettings = PredictSettings(),
     *,
     out: str | Path,
-    view: View = View(),  # noqa: B008  (frozen)
-    device: Device = "auto",
     progress: Progress | None = None,
 ) -> Extraction:
     """Call every well of a plate with the models of an earlier run.
+
+    Fields are scored while others are read.
 
     Parameters
     ----------
@@ -39,13 +85,11 @@ def predict(
         `models/` of a run directory.
     path : path or URL
         The plate to call.
+    settings : PredictSettings, optional
+        What is asked for.
     out : path
         Folder for `predictions.parquet`, `predictions.csv`, `failures.csv` and what the pass
         leaves.
-    view : View, optional
-        Which part of the plate is looked at. The models take their channels by name.
-    device : {"auto", "cpu", "cuda"}, optional
-        Where the CNN runs.
     progress : Progress, optional
         Who is told how far it is.
 
@@ -61,15 +105,95 @@ def predict(
         pixels than the models were trained on.
     UsageError
         When the folder holds other calls.
+    DesignError
+        When the CNN scales plates by their negative controls, and this one has none.
     """
-    import pandas as pd
-
     progress, models, out = progress or Progress(), Path(models), Path(out)
-    plate, card = open_plate(path, view=view), _card(models)
+    plate, card = open_plate(path, view=settings.view), _card(models)
     _check(plate, card, models)
     plate = select_channels(plate, card["channels"])
-    trained = [load(name, models, device=device) for name in PATHS]
-    progress.note(f"the CNN runs on {device_name(device)}")
+    trained = [load(name, models, device=settings.device) for name in PATHS]
+    _check_channels(trained, card, models)
+    aggregate = settings.aggregate or card["aggregate"]
+    check_aggregate(aggregate)
+    wells = _controls(path, plate, settings) if card["scaling"] == "controls" else None
+    progress.note(f"the CNN runs on {device_name(settings.device)}")
+    _claim(out, plate, card, models, settings, aggregate)
+    asked = PassSettings(
+        features=card["features"],
+        full_scale=card["full_scale"],
+        scale=(card["tile_scale"][0], card["tile_scale"][1]),
+    )
+    # A scale that controls set is known when all of them are read.
+    streamed = [model for model in trained if wells is None or model.name != "cnn"]
+    stream = Stream(
+        streamed,
+        plate,
+        out,
+        size=plan([plate], asked)[1].names[0],
+        features=card["features"],
+    )
+    with progress.stage("reading and calling", len(plate.fields), "fields") as advance:
+
+        def on_well(_plate: str, well: str, cost: dict[str, float]) -> None:
+            advance(int(cost["fields"]), int(cost["bytes"]))
+            stream.done(well)
+
+        with stream.scoring():
+            extraction = extract(plate, out, asked, on_well=on_well, say=progress.note)
+    found = dict(
+        zip(
+            (model.name for model in streamed),
+            stream.scores(extraction.features, extraction.tiles),
+            strict=True,
+        )
+    )
+    for model in trained:
+        if wells is not None and model.name not in found:
+            found[model.name] = _scaled(model, extraction, wells, plate)
+    _write(out, trained, extraction, found, aggregate=aggregate, proba=settings.proba)
+    return extraction
+
+
+def _write(
+    out: Path,
+    trained: list[Classifier],
+    extraction: Extraction,
+    found: dict[str, NDArray[np.float64]],
+    *,
+    aggregate: Aggregate,
+    proba: bool,
+) -> None:
+    """Make the table of calls."""
+    import pandas as pd
+
+    tables: list[pd.DataFrame] = [
+        calls(
+            extraction.features,
+            found[model.name],
+            classes=model.classes,
+            path=model.name,
+            aggregate=aggregate,
+            temperature=model.temperature,
+        )
+        for model in trained
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    if proba:
+        warmth = {(model.name, UNFOLDED): model.temperature for model in trained}
+        table = with_proba(table, warmth)
+    write_table(out / "predictions", table)
+
+
+def _claim(
+    out: Path,
+    plate: Plate,
+    card: dict[str, Any],
+    models: Path,
+    settings: PredictSettings,
+    aggregate: str,
+) -> None:
+    """Write down what the folder is for, or check that it is for that."""
     weights = [file for file in sorted(models.iterdir()) if not file.name.startswith(".")]
     claim(
         out / "run.json",
@@ -79,30 +203,46 @@ def predict(
             "channels": list(plate.channels),
             "models": digest(*weights),
             "inputs": card,
+            "aggregate": aggregate,
+            "proba": settings.proba,
         },
     )
-    asked = PassSettings(
-        features=card["features"],
-        full_scale=card["full_scale"],
-        scale=(card["tile_scale"][0], card["tile_scale"][1]),
-    )
-    with progress.stage("reading, features and tiles", len(plate.fields), "fields") as advance:
-        extraction = extract(
-            plate,
-            out,
-            asked,
-            on_well=lambda _plate, _well, cost: advance(int(cost["fields"]), int(cost["bytes"])),
-            say=progress.note,
+
+
+def _controls(path: str | Path, plate: Plate, settings: PredictSettings) -> pd.DataFrame:
+    """Return the wells with negative controls."""
+    platemap = settings.platemap or find_platemap(path)
+    if platemap is None:
+        raise UsageError(
+            "the CNN scales plates by their negative controls, and there is no plate map",
+            where=str(path),
+            remedy="name one with --platemap platemap.csv",
         )
-    rows = np.arange(len(extraction.features))
-    tables = []
-    for model in trained:
-        with progress.stage(f"calling, {model.name}", 1) as advance:
-            table, _ = called(model, extraction, rows)
-            tables.append(table)
-            advance(1)
-    write_table(out / "predictions", pd.concat(tables, ignore_index=True))
-    return extraction
+    wells = read_platemap(platemap, plate, columns=Columns(control=settings.control_column))
+    controls = wells[negative_controls(wells)]
+    if controls.empty:
+        raise DesignError(
+            "the CNN scales plates by their negative controls, and no well is one"
+            + ("" if CONTROL in wells else " (there is no column of control types)"),
+            where=str(platemap),
+            remedy="write negcon in the column control_type, or name it with --control-column",
+        )
+    return controls
+
+
+def _scaled(
+    model: Classifier, extraction: Extraction, wells: pd.DataFrame, plate: Plate
+) -> NDArray[np.float64]:
+    """Score every field, the plate brought to the scale of its controls."""
+    features, tiles = extraction.features, extraction.tiles
+    controls = controls_of(model.name, features, tiles, wells)
+    if not controls:
+        raise DesignError(
+            "no field is left of the negative controls that set the plate's scale",
+            where=plate.path,
+            remedy="failures.csv says why; models trained with another --scaling need none",
+        )
+    return scored(model, features, tiles, np.arange(len(features)), controls)[0]
 
 
 def _card(models: Path) -> dict[str, Any]:
@@ -114,7 +254,20 @@ def _card(models: Path) -> dict[str, Any]:
             where=str(models),
             remedy="name the models/ folder of a finished run",
         )
-    return read_card(file, ("channels", "dtype", "features", "full_scale", "tile_scale", "volumes"))
+    return read_card(file, _KEYS)
+
+
+def _check_channels(trained: list[Classifier], card: dict[str, Any], models: Path) -> None:
+    """Refuse a CNN that was trained on other channels than its folder says."""
+    for model in trained:
+        own = getattr(model, "channels", None)
+        if own is not None and list(own) != card["channels"]:
+            raise ModelError(
+                f"{model.name} was trained on {', '.join(own) or 'unnamed channels'},"
+                f" inputs.json says {', '.join(card['channels'])}",
+                where=str(models),
+                remedy="name the models/ folder of one run, as the run left it",
+            )
 
 
 def _check(plate: Plate, card: dict[str, Any], models: Path) -> None:

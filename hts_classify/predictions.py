@@ -1,29 +1,72 @@
-"""The table of calls: one row for each field and each well, for each path.
+"""The table of calls: a row for each field, each well and each treatment, for each path.
 
-A field's call is its highest score; a well's scores are the mean of its fields'. Scores are a
-path's own and not calibrated: the margin between the first and the second class orders the
-wells of one model by how sure it is, and says no more.
+Tiles make a field, fields a well, wells a treatment (a compound at a concentration): by the mean
+of scores, or by their median (Kensert et al., SLAS Discovery 2019: the median of medians).
+
+What the mean is taken of are a path's own scores. It calls what the mean of log-probabilities
+would, by the same margin: log-softmax takes one number from all classes of a field alike. The
+median of a class is another matter, so it is taken of temperature × log-probability, which has the
+scores' scale and margins. At every level softmax(score / temperature) is what the model deems
+probable, and `Proba_` columns say it. Without them the margin between the first and the second
+class orders the wells of one model by how sure it is, and says no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UsageError
 from .files import whole
-from .vocabulary import CALL, FOLD, LEVEL, MARGIN, PATH, PLATE, SCORE, SITE, TIMEPOINT, WELL
+from .models.calibrate import log_proba, proba
+from .vocabulary import (
+    CALL,
+    COMPOUND,
+    CONCENTRATION,
+    FOLD,
+    LEVEL,
+    MARGIN,
+    PATH,
+    PLATE,
+    PROBA,
+    SCORE,
+    SITE,
+    TIMEPOINT,
+    WELL,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNFOLDED", "calls", "write_table"]
+__all__ = [
+    "UNFOLDED",
+    "Aggregate",
+    "calls",
+    "check_aggregate",
+    "treatments",
+    "with_proba",
+    "write_table",
+]
 
-UNFOLDED = -1
+Aggregate = Literal["mean", "median"]
+
+UNFOLDED: Final = -1
 """Fold of a call by a model that was trained on every labelled well."""
+
+
+def check_aggregate(name: str) -> None:
+    """Refuse what is no way to join scores.
+
+    Raises
+    ------
+    UsageError
+    """
+    if name not in get_args(Aggregate):
+        raise UsageError(f"aggregate {name!r}", remedy="use mean or median")
 
 
 def calls(
@@ -33,14 +76,16 @@ def calls(
     classes: Sequence[str],
     path: str,
     fold: int = UNFOLDED,
+    aggregate: Aggregate = "mean",
+    temperature: float = 1.0,
 ) -> pd.DataFrame:
-    """Make field and well calls from a model's scores of fields.
+    """Make field and well calls from a model's scores of tiles.
 
     Parameters
     ----------
     fields : DataFrame
-        One row a field: plate, well, site.
-    scores : ndarray, shape (fields, classes)
+        One row a tile: the plate, well and site that it shows. A field may have several.
+    scores : ndarray, shape (tiles, classes)
         Higher is likelier.
     classes : sequence of str
         Class of each column.
@@ -48,6 +93,10 @@ def calls(
         One of `vocabulary.PATHS`.
     fold : int, optional
         The fold that the fields were tested in.
+    aggregate : {"mean", "median"}, optional
+        How scores are joined.
+    temperature : float, optional
+        The model's, for the median.
 
     Returns
     -------
@@ -66,16 +115,67 @@ def calls(
 
     names = [f"{SCORE}{name}" for name in classes]
     where = [PLATE, WELL, SITE, *([TIMEPOINT] if TIMEPOINT in fields else [])]
-    by_field = fields[where].reset_index(drop=True).astype(dict.fromkeys(where[2:], "Int64"))
-    by_field[names] = scores
-    by_well = by_field.groupby([PLATE, WELL], sort=False)[names].mean().reset_index()
+    tiles = fields[where].reset_index(drop=True).astype(dict.fromkeys(where[2:], "Int64"))
+    tiles[names] = scores if aggregate == "mean" else temperature * log_proba(scores, temperature)
+    by_field = _joined(tiles, where, names, aggregate)
+    by_well = _joined(by_field, [PLATE, WELL], names, aggregate)
     by_well[where[2:]] = pd.NA
-    by_well = by_well.astype(dict.fromkeys(where[2:], "Int64"))
-    parts = {"field": by_field, "well": by_well}
-    return pd.concat(
-        [_called(part, names, classes, (level, path, fold)) for level, part in parts.items()],
-        ignore_index=True,
-    )
+    by_well = by_well.astype(dict.fromkeys(where[2:], "Int64"))[list(by_field)]
+    parts = []
+    for level, part in (("field", by_field), ("well", by_well)):
+        part[LEVEL], part[PATH], part[FOLD] = level, path, fold
+        parts.append(_called(part, names))
+    return pd.concat(parts, ignore_index=True)
+
+
+def treatments(table: pd.DataFrame, *, aggregate: Aggregate = "mean") -> pd.DataFrame:
+    """Call each treatment from its wells: those of one path and one fold, over all plates.
+
+    Scores of models from different folds have no common scale, so a treatment whose wells were
+    tested in several folds has a row for each.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Calls with the plate map's columns.
+    aggregate : {"mean", "median"}, optional
+        How scores are joined.
+
+    Returns
+    -------
+    DataFrame
+        A row a treatment with the columns of `table`; what its wells do not agree on is missing.
+        No rows without compounds.
+    """
+    wells = table[table[LEVEL] == "well"]
+    if COMPOUND not in wells:
+        return wells.iloc[:0]
+    names = [str(column) for column in table if str(column).startswith(SCORE)]
+    unit = [name for name in (PATH, FOLD, COMPOUND, CONCENTRATION) if name in wells]
+    wells = wells[wells[COMPOUND].notna()]
+    others = list(wells.columns.difference([*unit, *names, LEVEL, CALL, MARGIN]))
+    groups = wells.groupby(unit, sort=False, dropna=False)[others]
+    about = groups.first().where(groups.nunique() == 1).reset_index(drop=True)
+    found = _joined(wells, unit, names, aggregate).join(about)
+    found = _called(found.assign(**{LEVEL: "treatment", WELL: None}), names)
+    return found[list(table)].astype(table.dtypes.to_dict())
+
+
+def with_proba(table: pd.DataFrame, temperatures: Mapping[tuple[str, int], float]) -> pd.DataFrame:
+    """Add what each row's model deems probable.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Calls.
+    temperatures : mapping
+        The temperature of each path's model of each fold.
+    """
+    names = [str(column) for column in table if str(column).startswith(SCORE)]
+    warmth = [temperatures[path, fold] for path, fold in zip(table[PATH], table[FOLD], strict=True)]
+    found = proba(table[names].to_numpy(np.float64), np.reshape(warmth, (-1, 1)))
+    columns = {f"{PROBA}{name.removeprefix(SCORE)}": found[:, k] for k, name in enumerate(names)}
+    return table.assign(**columns)
 
 
 def write_table(stem: Path, table: pd.DataFrame) -> None:
@@ -86,19 +186,19 @@ def write_table(stem: Path, table: pd.DataFrame) -> None:
         table.to_csv(part, index=False, float_format="%.6g")
 
 
-def _called(
-    part: pd.DataFrame, names: list[str], classes: Sequence[str], where: tuple[str, str, int]
+def _joined(
+    part: pd.DataFrame, unit: list[str], names: list[str], aggregate: Aggregate
 ) -> pd.DataFrame:
+    found: pd.DataFrame = part.groupby(unit, sort=False, dropna=False)[names].agg(aggregate)
+    return found.reset_index()
+
+
+def _called(part: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Add the call and its margin, before the scores."""
     values: NDArray[Any] = part[names].to_numpy(np.float64)
     ordered = np.sort(values, axis=1)
-    level, path, fold = where
+    classes = np.asarray([name.removeprefix(SCORE) for name in names], object)
     return part.drop(columns=names).assign(
-        **{
-            LEVEL: level,
-            PATH: path,
-            FOLD: fold,
-            CALL: np.asarray(classes, object)[values.argmax(axis=1)],
-            MARGIN: ordered[:, -1] - ordered[:, -2],
-        },
+        **{CALL: classes[values.argmax(axis=1)], MARGIN: ordered[:, -1] - ordered[:, -2]},
         **{name: values[:, k] for k, name in enumerate(names)},
     )

@@ -30,6 +30,7 @@ __all__ = [
     "PATH",
     "PATHS",
     "PLATE",
+    "PROBA",
     "ROLE",
     "SCORE",
     "SCORED",
@@ -103,6 +104,7 @@ PATH: Final = "Path"
 CALL: Final = "Class"
 MARGIN: Final = "Margin"
 SCORE: Final = "Score_"
+PROBA: Final = "Proba_"
 """Columns of `folds.csv` and of the predictions."""
 
 SCORED: Final = "scored"

@@ -12,6 +12,8 @@ import pytest
 
 # Read when PyTorch starts: more threads than this only wait for each other on tiles this small.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tests run beside each other: a thread that spins while it waits takes a core from another's work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from hts_classify.run import RunSettings
@@ -40,9 +42,10 @@ def tiny_plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick() -> RunSettings:
     """What a run is asked for where it matters that it ends, not how well it learns."""
     from hts_classify.models import CnnSettings
+    from hts_classify.models.settings import Learning
     from hts_classify.run import RunSettings
 
-    cnn = CnnSettings(steps=4, epochs=1, patience=1)
+    cnn = CnnSettings(learning=Learning(steps=4, epochs=1, patience=1))
     return RunSettings(target="phenotype", cnn=cnn, device="cpu")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hts_classify import RunSettings, run
+from hts_classify.models import CnnSettings
 from hts_classify.vocabulary import COMPOUND, PATHS, PLATE, WELL
 
 
@@ -16,19 +18,33 @@ class Recorder:
     """A classifier that learns nothing and remembers which fields it was given for what."""
 
     fits: list[dict[str, Any]] = []  # noqa: RUF012
+    interrupted_at: int = -1
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
         self.name, self.classes = name, ("coarse", "fine", "medium")
+        self.options = options
 
-    def fit(self, inputs: Any, targets: list[str], *, inner: Any, seed: int) -> dict[str, Any]:
+    def fit(
+        self, inputs: Any, targets: list[str], *, inner: Any, seed: int, origin: Any
+    ) -> dict[str, Any]:
         rows = inputs[np.arange(len(inputs))][:, 0]
         self.now = {"path": self.name, "learn": rows, "targets": targets, "scored": []}
         self.now["inner"] = [(rows[learn], rows[judge]) for learn, judge in inner]
+        self.now |= {"origin": origin, "options": self.options}
+        state = self.options["checkpoint"] / "state"
+        self.now["went_on"] = state.exists()
         Recorder.fits.append(self.now)
-        return {}
+        if self.name == "cnn":
+            state.parent.mkdir(parents=True, exist_ok=True)
+            state.touch()
+            if len(Recorder.fits) == Recorder.interrupted_at:
+                raise KeyboardInterrupt
+        return {"temperature": 1.0}
 
-    def scores(self, inputs: Any) -> np.ndarray:
+    def scores(self, inputs: Any, *, origin: Any) -> np.ndarray:
         self.now["scored"] += inputs[:, 0].tolist()
+        assert len(origin.plates) == len(inputs)
+        self.now["score_controls"] = origin.controls
         return np.zeros((len(inputs), 3))
 
     def save(self, folder: Path) -> None:
@@ -37,27 +53,39 @@ class Recorder:
             (folder / f"{self.name}.{suffix}").touch()
 
 
-@pytest.fixture(scope="module")
-def fits(
-    tiny_plate: Path, quick: RunSettings, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Run the job with recorders for classifiers; return the fits and each field's compound."""
-    trial = sys.modules["hts_classify.trial"]
-    out = tmp_path_factory.mktemp("recorded") / "run"
-    Recorder.fits = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "make", lambda path, **_options: Recorder(path))
-        patch.setattr(trial, "inputs_of", lambda _path, _extraction, rows: rows[:, None])
-        run(tiny_plate, quick, out=out)
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
+    """Put recorders in the place of both classifiers; a field's only feature is its row."""
+    fits = sys.modules["hts_classify.fits"]
+    monkeypatch.setattr(fits, "make", lambda path, **options: Recorder(path, options))
+    monkeypatch.setattr(fits, "inputs_of", lambda _path, _features, _tiles, rows: rows[:, None])
+    monkeypatch.setattr(Recorder, "fits", [])
+    monkeypatch.setattr(Recorder, "interrupted_at", -1)
+    return Recorder
+
+
+def about_fields(out: Path) -> pd.DataFrame:
+    """Return each field's place, compound and class, in the order of the features."""
     features = pd.read_parquet(out / "features.parquet")[[PLATE, WELL]]
     table = pd.read_parquet(out / "predictions.parquet")
-    about = table.drop_duplicates([PLATE, WELL])[[PLATE, WELL, COMPOUND, "Target"]]
-    return Recorder.fits, features.merge(about, on=[PLATE, WELL])
+    table = table[table["Level"] == "well"].drop_duplicates([PLATE, WELL])
+    columns = [c for c in table if c in (PLATE, WELL, COMPOUND, "Target", "Metadata_ControlType")]
+    return features.merge(table[columns], on=[PLATE, WELL])
 
 
-def test_no_model_learns_from_a_compound_that_it_is_tested_on(
-    fits: tuple[list[dict[str, Any]], pd.DataFrame],
-) -> None:
+@pytest.fixture
+def fits(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Run the job; return the fits and each field's compound."""
+    out = run(tiny_plate, quick, out=tmp_path / "run")
+    return recording.fits, about_fields(out)
+
+
+Fits = tuple[list[dict[str, Any]], pd.DataFrame]
+
+
+def test_no_model_learns_from_a_compound_that_it_is_tested_on(fits: Fits) -> None:
     recorded, fields = fits
     folds = [fit for fit in recorded if fit["scored"]]
     assert len(folds) == 2 * 4
@@ -69,18 +97,14 @@ def test_no_model_learns_from_a_compound_that_it_is_tested_on(
         assert list(fields["Target"].iloc[fit["learn"]]) == fit["targets"]
 
 
-def test_every_field_is_tested_once_by_each_path(
-    fits: tuple[list[dict[str, Any]], pd.DataFrame],
-) -> None:
+def test_every_field_is_tested_once_by_each_path(fits: Fits) -> None:
     recorded, fields = fits
     for path in PATHS:
         tested = [row for fit in recorded if fit["path"] == path for row in fit["scored"]]
         assert sorted(tested) == list(range(len(fields)))
 
 
-def test_what_judges_a_choice_is_of_the_training_fields_and_of_other_groups(
-    fits: tuple[list[dict[str, Any]], pd.DataFrame],
-) -> None:
+def test_what_judges_a_choice_is_of_the_training_fields_and_of_other_groups(fits: Fits) -> None:
     recorded, fields = fits
     for fit in recorded:
         assert fit["inner"]
@@ -91,8 +115,82 @@ def test_what_judges_a_choice_is_of_the_training_fields_and_of_other_groups(
             assert not set(wells.iloc[learn]) & set(wells.iloc[judge])
 
 
-def test_both_paths_learn_from_the_same_fields_in_the_same_order(
-    fits: tuple[list[dict[str, Any]], pd.DataFrame],
-) -> None:
+def test_both_paths_learn_from_the_same_fields_in_the_same_order(fits: Fits) -> None:
     one, other = ([f["learn"].tolist() for f in fits[0] if f["path"] == path] for path in PATHS)
     assert one == other
+
+
+def test_the_cnns_fits_share_one_cache_and_know_their_channels(fits: Fits) -> None:
+    options = [fit["options"] for fit in fits[0] if fit["path"] == "cnn"]
+    assert len({id(option["cache"]) for option in options}) == 1
+    assert all(option["channels"] == ["DNA", "GFP"] for option in options)
+    assert len({option["checkpoint"] for option in options}) == len(options)
+
+
+def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> None:
+    """Controls are scored (class coarse) or without a class; only the latter are there always."""
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    coarse = platemap["phenotype"] == "coarse"
+    platemap["control_type"] = np.where(coarse, "negcon", "treatment")
+    idle = platemap.index[platemap["phenotype"] == "fine"][0]
+    platemap.loc[idle, ["control_type", "phenotype"]] = ["NegCon ", None]
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    settings = replace(quick, platemap=tmp_path / "map.csv", cnn=CnnSettings(scaling="controls"))
+    out = run(tiny_plate, settings, out=tmp_path / "run")
+    fields = about_fields(out)
+    for fit in (fit for fit in recording.fits if fit["path"] == "cnn"):
+        (rows,) = fit["origin"].controls.values()
+        controls = set(fields[WELL].iloc[rows[:, 0]])
+        tested = set(fields[WELL].iloc[fit["scored"]])
+        every = set(platemap.loc[platemap["control_type"] != "treatment", "well"])
+        assert list(fit["origin"].controls) == ["tiny"]
+        assert set(fit["origin"].plates) == {"tiny"}
+        assert platemap.loc[idle, "well"] in controls
+        if platemap.loc[idle, "well"] in tested:  # the model of all wells: it scores no class
+            assert controls == every
+        else:
+            assert controls == every - tested
+        assert fit["score_controls"].keys() == {"tiny"}
+
+
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_command_goes_on(
+    tiny_plate: Path,
+    quick: RunSettings,
+    recording: type[Recorder],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr(recording, "interrupted_at", 7)  # five of TAS, then the CNN's second
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_plate, quick, out=out)
+    (left,) = (out / "checkpoints").iterdir()
+    assert left.name.startswith("cnn-fold1-")
+    (out / "checkpoints" / "cnn-fold0-of_another_run").mkdir()
+    recording.fits.clear()
+    run(tiny_plate, quick, out=out)
+    assert [(fit["path"], fit["went_on"]) for fit in recording.fits] == [
+        ("cnn", True),
+        *[("cnn", False)] * 3,
+    ]
+    assert not (out / "checkpoints").exists()
+
+
+def test_a_checkpoint_is_kept_until_the_calls_are_written(
+    tiny_plate: Path,
+    quick: RunSettings,
+    recording: type[Recorder],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(sys.modules["hts_classify.trial"], "PATHS", ("cnn",))
+    with pytest.raises(OSError, match="No space left"):
+        run(tiny_plate, quick, out=tmp_path / "run")
+    (left,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert left.name.startswith("cnn-fold0-")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .cnn import add_call_options, add_device_option
 from .plates import add_plate_options, add_view_options, view_of
-from .run import add_device_option
 from .terminal import TerminalProgress, left_out, plain_warnings
 
 __all__ = ["prepare_parser", "run"]
@@ -17,21 +17,40 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, help="models/ folder of a run directory")
     add_plate_options(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the calls")
+    add_call_options(parser, "as in the models' own run")
     add_device_option(parser)
+    parser.add_argument(
+        "--platemap",
+        type=Path,
+        help="where negative controls are, for a CNN that scales plates by them; default: the map"
+        " beside or inside the plate",
+    )
+    parser.add_argument(
+        "--control-column",
+        metavar="NAME",
+        help="its column of control types (default: usual names)",
+    )
     add_view_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Call the plate and say where the calls are."""
-    from ..predict import predict
+    from ..predict import PredictSettings, predict
 
+    settings = PredictSettings(
+        view=view_of(options),
+        device=options.device,
+        aggregate=options.aggregate,
+        proba=options.proba,
+        platemap=options.platemap,
+        control_column=options.control_column,
+    )
     with plain_warnings():
         extraction = predict(
             options.models,
             options.plate,
+            settings,
             out=options.output,
-            view=view_of(options),
-            device=options.device,
             progress=TerminalProgress(),
         )
     wells = extraction.features["Metadata_Well"].nunique()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .cnn import add_call_options, add_cnn_options, cnn_settings
 from .extract import add_engine_options, add_pass_options
 from .plates import add_plate_options, add_view_options, view_of
 from .terminal import TerminalProgress, left_out, plain_warnings
 
-__all__ = ["add_device_option", "prepare_parser", "run"]
+__all__ = ["prepare_parser", "run"]
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +44,14 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of folds and training")
     add_pass_options(parser)
     parser.add_argument(
-        "--tile-size", type=int, default=128, help="longest side of a CNN tile (default 128)"
+        "--tile-size",
+        type=int,
+        metavar="N",
+        help="longest side of a CNN tile (default: what the network usually takes; compact 128)",
     )
-    add_device_option(parser)
+    add_call_options(parser, "mean")
     add_engine_options(parser)
+    add_cnn_options(parser)
     add_view_options(parser)
     columns = parser.add_argument_group("plate map columns with unusual names")
     for name in ("well", "compound", "concentration", "batch", "control"):
@@ -54,16 +59,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     columns.description = (
         "--well-column, --compound-column, --concentration-column, --batch-column,"
         " --control-column: each takes the column's NAME"
-    )
-
-
-def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """Add where the CNN runs."""
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the CNN runs (default: auto, which says what it chose)",
     )
 
 
@@ -93,7 +88,10 @@ def run(options: argparse.Namespace) -> int:
         full_scale=options.full_scale,
         tile_size=options.tile_size,
         exclude_flagged=options.exclude_flagged,
+        cnn=cnn_settings(options),
         device=options.device,
+        aggregate=options.aggregate or "mean",
+        proba=options.proba,
         scheduler=options.scheduler,
         workers=options.workers,
     )

@@ -22,7 +22,7 @@ from ..errors import UsageError
 from ..files import place
 from .work import Job, Task, do_well, give_up
 
-__all__ = ["Scheduler", "compute", "interruptible"]
+__all__ = ["Scheduler", "compute", "interruptible", "processes"]
 
 Scheduler = Literal["threads", "processes", "synchronous"] | str
 """Where wells are done; a string with `://` is the address of a Dask scheduler."""
@@ -76,7 +76,7 @@ def compute(
             remedy=f"use {', '.join(_LOCAL)} or the address of a Dask scheduler, tcp://host:8786",
         )
     elif scheduler == "processes":
-        with _processes(min(workers, len(tasks)), say) as client:
+        with processes(min(workers, len(tasks)), say) as client:
             _on_cluster(client, job, tasks, finished)
     else:
         _on_threads(job, tasks, scheduler, workers, finished)
@@ -226,15 +226,25 @@ def _client(address: str, say: Callable[[str], None]) -> Iterator[Any]:
 
 
 @contextmanager
-def _processes(workers: int, say: Callable[[str], None]) -> Iterator[Any]:
-    """Start a process a worker; each has one thread, and Ctrl-C is not for them."""
+def processes(
+    workers: int, say: Callable[[str], None], *, for_models: bool = False
+) -> Iterator[Any]:
+    """Start a process a worker; each does one task at a time, and Ctrl-C is not for them.
+
+    `for_models` leaves them the threads that this process' environment allows inside a task, and
+    bounds no memory: Dask's own bounds are for many small tasks.
+    """
     import logging
     from importlib.util import find_spec
 
     import dask
     from distributed import Client, LocalCluster
 
-    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.tick.limit": "1h"}
+    quiet: dict[str, Any] = {"distributed.admin.tick.limit": "1h"}
+    quiet["distributed.scheduler.allowed-failures"] = 0 if for_models else 2
+    if for_models:
+        quiet["distributed.nanny.pre-spawn-environ"] = {}
+    environment = dict(os.environ)  # Dask changes it, for what starts now
     handler = signal.getsignal(signal.SIGINT)
     here = threading.current_thread() is threading.main_thread()
     if here:
@@ -244,13 +254,19 @@ def _processes(workers: int, say: Callable[[str], None]) -> Iterator[Any]:
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
+                memory_limit=None if for_models else "auto",
                 dashboard_address=":0",
                 silence_logs=logging.CRITICAL,
             )
     finally:
         if here:
             signal.signal(signal.SIGINT, handler)
-    with cluster, Client(cluster, set_as_default=False) as client:
-        if find_spec("bokeh"):
-            say(f"dashboard: {client.dashboard_link}")
-        yield client
+    try:
+        with cluster, Client(cluster, set_as_default=False) as client:
+            if find_spec("bokeh"):
+                say(f"dashboard: {client.dashboard_link}")
+            yield client
+    finally:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)

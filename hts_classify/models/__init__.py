@@ -4,12 +4,10 @@
 
     protocol    fit, scores, save, load: what a run may ask of a path
        ├── svm        "tas_svm": statistics, standardised, into an RBF support vector machine
-       └── training   "cnn": raw tiles into a network that is trained from scratch
-             ├── settings     how one fit goes
-             ├── preprocess   grey levels to one scale, flips and turns
-             ├── cnn          the networks
-             └── optimise     steps, schedule, early stopping
+       └── cnn/       "cnn": raw tiles into a network, from scratch or from weights
+    settings    how one CNN is made and trained, without PyTorch
     examples    class names to numbers, and which inner splits can be used
+    calibrate   scores to probabilities, for both
     card        the JSON beside the weights, for both
 
 The models see arrays and splits of indices; they know nothing of plates, wells or folds.
@@ -23,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..vocabulary import PATHS
-from .settings import CnnSettings, Device
+from .settings import CnnSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from .protocol import Classifier
 
@@ -37,8 +36,12 @@ def make(
     path_name: str,
     *,
     settings: CnnSettings | None = None,
-    device: Device = "auto",
+    device: str = "auto",
+    channels: Sequence[str] = (),
+    checkpoint: Path | None = None,
+    cache: dict[Any, Any] | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Classifier:
     """Make the untrained classifier of one path.
 
@@ -47,11 +50,20 @@ def make(
     path_name : {"tas_svm", "cnn"}
         The path, as tables and files name it.
     settings : CnnSettings, optional
-        How the CNN learns; the SVM has nothing to set, it chooses on its inner splits.
-    device : {"auto", "cpu", "cuda"}
-        Where the CNN computes.
+        How the CNN is made and learns, as all that follows is the CNN's; the SVM has nothing to
+        set, it chooses on its inner splits.
+    device : str, optional
+        Where it computes: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+    channels : sequence of str, optional
+        Names of the tiles' channels, kept with the model.
+    checkpoint : Path, optional
+        What an interrupted fit leaves, and goes on from.
+    cache : dict, optional
+        What fits on the same tiles share: features of a frozen network.
     on_epoch : callable, optional
-        Told (done, planned) rounds while the CNN learns.
+        Told (done, planned) rounds while it learns.
+    say : callable, optional
+        Told what should be known.
 
     Raises
     ------
@@ -68,13 +80,21 @@ def make(
 
         return TasSvm()
     if path_name == "cnn":
-        from .training import Cnn
+        from .cnn.model import Cnn
 
-        return Cnn(settings or CnnSettings(), device=device, on_epoch=on_epoch)
+        return Cnn(
+            settings or CnnSettings(),
+            device=device,
+            channels=channels,
+            checkpoint=checkpoint,
+            cache=cache,
+            on_epoch=on_epoch,
+            say=say,
+        )
     raise _unknown(path_name)
 
 
-def device_name(device: Device = "auto") -> str:
+def device_name(device: str = "auto") -> str:
     """Say what the CNN would run on: `cpu (2 threads)` or `cuda (NVIDIA …)`.
 
     Raises
@@ -82,12 +102,12 @@ def device_name(device: Device = "auto") -> str:
     UsageError
         For a device that this machine lacks.
     """
-    from .training import Cnn
+    from .cnn.device import describe, pick
 
-    return Cnn(device=device).device_name
+    return describe(pick(device))
 
 
-def load(path_name: str, folder: Path, *, device: Device = "auto") -> Classifier:
+def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:
     """Read one path's trained classifier from the folder that `save` wrote into.
 
     Raises
@@ -102,7 +122,7 @@ def load(path_name: str, folder: Path, *, device: Device = "auto") -> Classifier
 
         return TasSvm.load(folder)
     if path_name == "cnn":
-        from .training import Cnn
+        from .cnn.model import Cnn
 
         return Cnn.load(folder, device=device)
     raise _unknown(path_name)

@@ -6,13 +6,14 @@ or folds, so it cannot look where it should not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from numpy.typing import NDArray
 
-__all__ = ["Classifier", "Inputs", "Split"]
+__all__ = ["Classifier", "Inputs", "Origin", "Split"]
 
 Split = tuple[NDArray[Any], NDArray[Any]]
 """Indices of one inner split: what to learn from, what to judge on."""
@@ -30,6 +31,20 @@ class Inputs(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where examples come from, for a model that brings every plate to one scale.
+
+    Whoever makes it leaves out of `controls` the wells that are being tested: controls that are
+    scored never fit the scale of their own fold.
+    """
+
+    plates: NDArray[Any]
+    """Plate of each example, shape (n,)."""
+    controls: Mapping[str, Inputs] = field(default_factory=dict)
+    """Of each plate, the negative controls that may set its scale."""
+
+
 class Classifier(Protocol):
     """One path's model."""
 
@@ -41,8 +56,19 @@ class Classifier(Protocol):
         """Class names in the order of the scores' columns (sorted)."""
         ...
 
+    @property
+    def temperature(self) -> float:
+        """What scores are divided by before a softmax makes probabilities of them."""
+        ...
+
     def fit(
-        self, inputs: Inputs, targets: Sequence[str], *, inner: Sequence[Split], seed: int
+        self,
+        inputs: Inputs,
+        targets: Sequence[str],
+        *,
+        inner: Sequence[Split],
+        seed: int,
+        origin: Origin | None = None,
     ) -> dict[str, Any]:
         """Learn from every example, and choose what is to be chosen on the inner splits.
 
@@ -57,6 +83,8 @@ class Classifier(Protocol):
             for early stopping. At least one.
         seed : int
             Everything random follows from it.
+        origin : Origin, optional
+            The examples' plates, and the controls that may set a plate's scale.
 
         Returns
         -------
@@ -65,7 +93,7 @@ class Classifier(Protocol):
         """
         ...
 
-    def scores(self, inputs: Inputs) -> NDArray[Any]:
+    def scores(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
         """Score examples: float64, shape (n, classes), higher is likelier; not calibrated."""
         ...
 

@@ -1,7 +1,8 @@
 """The TAS path: statistics, standardised, into a support vector machine with an RBF kernel.
 
 Hamilton et al. (BMC Bioinformatics 2007, 8:110) classified these statistics with a support vector
-machine too. C and gamma are chosen on the inner splits that are given.
+machine too. C and gamma are chosen on the inner splits that are given, and then the temperature
+of the scores, on what the machine of each split did not learn from.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from sklearn.svm import SVC
 
 from ..errors import DataError, ModelError, UsageError
 from ..files import write_json
+from .calibrate import temperature
 from .card import damaged, read_card, read_content, versions, write_content
 from .examples import encode, usable_splits
-from .protocol import Inputs, Split
+from .protocol import Inputs, Origin, Split
 
 __all__ = ["C_GRID", "GAMMA_GRID", "TasSvm"]
 
@@ -50,6 +52,8 @@ class TasSvm:
     ----------
     classes : tuple of str
         Class names, sorted; empty before `fit`.
+    temperature : float
+        What scores are divided by before a softmax makes probabilities of them.
 
     Examples
     --------
@@ -67,11 +71,18 @@ class TasSvm:
 
     def __init__(self) -> None:
         self.classes: tuple[str, ...] = ()
+        self.temperature = 1.0
         self._chosen: dict[str, Any] = {}
         self._pipeline: Pipeline | None = None
 
     def fit(
-        self, inputs: Inputs, targets: Sequence[str], *, inner: Sequence[Split], seed: int
+        self,
+        inputs: Inputs,
+        targets: Sequence[str],
+        *,
+        inner: Sequence[Split],
+        seed: int,
+        origin: Origin | None = None,
     ) -> dict[str, Any]:
         """Choose C and gamma on the inner splits, then learn from every example.
 
@@ -83,13 +94,14 @@ class TasSvm:
             n class names.
         inner : sequence of Split
             Splits to choose on; those whose learning half lacks a class are left out.
-        seed : int
-            Not used: nothing here is random.
+        seed, origin
+            Not used: nothing here is random, nor brought to a plate's scale.
 
         Returns
         -------
         dict
-            `C`, `gamma`, `inner_balanced_accuracy` (mean over splits), `inner_splits` used.
+            `C`, `gamma`, `inner_balanced_accuracy` (mean over splits), `inner_splits` used,
+            `temperature`.
 
         Raises
         ------
@@ -113,6 +125,7 @@ class TasSvm:
         )
         search.fit(features, numbers)
         self.classes, self._pipeline = classes, search.best_estimator_
+        self.temperature = _temperature(search.best_params_, features, numbers, splits)
         self._chosen = {
             "C": float(search.best_params_["svc__C"]),
             "gamma": float(search.best_params_["svc__gamma"]),
@@ -120,10 +133,11 @@ class TasSvm:
                 search.cv_results_["mean_test_score"][search.best_index_]
             ),
             "inner_splits": len(splits),
+            "temperature": self.temperature,
         }
         return dict(self._chosen)
 
-    def scores(self, inputs: Inputs) -> NDArray[Any]:
+    def scores(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
         """Return a decision value for each class, from the votes of the pairwise machines.
 
         Returns
@@ -149,8 +163,7 @@ class TasSvm:
             )
         if not len(features):
             return np.empty((0, len(self.classes)))
-        values = np.asarray(pipeline.decision_function(features), dtype=np.float64)
-        return np.column_stack([-values, values]) if values.ndim == 1 else values
+        return _decisions(pipeline, features)
 
     def save(self, folder: Path) -> None:
         """Write `tas_svm.skops` and `tas_svm.json` into a folder."""
@@ -191,6 +204,10 @@ class TasSvm:
             )
         model = cls()
         model.classes, model._chosen = tuple(card["classes"]), card["chosen"]
+        warmth = model._chosen.get("temperature")
+        if not isinstance(warmth, float) or not warmth > 0:
+            raise damaged(folder / "tas_svm.json", f"temperature {warmth!r}")
+        model.temperature = warmth
         if not isinstance(pipeline, Pipeline) or len(pipeline[-1].classes_) != len(model.classes):
             raise damaged(path, f"holds no model of {len(model.classes)} classes")
         model._pipeline = pipeline
@@ -205,6 +222,29 @@ class TasSvm:
 def _pipeline() -> Pipeline:
     machine = SVC(kernel="rbf", class_weight="balanced", decision_function_shape="ovr")
     return Pipeline([("scale", StandardScaler()), ("svc", machine)])
+
+
+def _decisions(pipeline: Pipeline, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a decision value for each class; two classes give (−d, d)."""
+    values = np.asarray(pipeline.decision_function(features), dtype=np.float64)
+    return np.column_stack([-values, values]) if values.ndim == 1 else values
+
+
+def _temperature(
+    chosen: dict[str, Any],
+    features: NDArray[np.float64],
+    numbers: NDArray[np.intp],
+    splits: Sequence[Split],
+) -> float:
+    """Return the temperature of the examples' scores by machines that did not learn from them."""
+    found = [
+        _decisions(
+            _pipeline().set_params(**chosen).fit(features[learn], numbers[learn]), features[judge]
+        )
+        for learn, judge in splits
+    ]
+    judged = np.concatenate([judge for _, judge in splits])
+    return temperature(np.concatenate(found), numbers[judged])
 
 
 def _features(inputs: Inputs) -> NDArray[np.float64]:

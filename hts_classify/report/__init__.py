@@ -4,7 +4,10 @@
 
     record      a run directory, read back
     figures     what the page draws: plates, matrices, thumbnails, bars (data only)
+    learning    the same of the CNN's fits: curves, a table, what is amiss
+    method      how the run was done, in words
     *.html.j2   the page; macros turn the figures into SVG
+    text        the terminal's lines
 """
 
 from __future__ import annotations

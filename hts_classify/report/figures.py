@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..shards import TILE_ROW
-from ..tiles import TileStore
 from ..vocabulary import (
     CALL,
     FOLD,
@@ -30,6 +29,8 @@ from ..vocabulary import (
     WELL,
     split_well,
 )
+from .learning import learned
+from .method import method
 from .record import Record
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def page(record: Record) -> dict[str, Any]:
         "channel_colours": channel_colours(record.run["channels"]),
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
+        "learned": learned(record),
+        "method": method(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
     }
 
@@ -147,7 +150,7 @@ def disagreements(record: Record) -> list[dict[str, Any]]:
     table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
     rows = table.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TILE_ROW]
     shown = found[:_MOST_THUMBNAILS]
-    tiles = TileStore(record.folder / "tiles.zarr", record.run["settings"]["tile_size"])
+    tiles = record.tiles
     pictures = thumbnails(
         tiles.read(np.array([rows[well[PLATE], well[WELL]] for well in shown], np.intp))
         if shown

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from ..files import read_json
+from ..tiles import TileStore
 from ..timings import PathCost, path_costs
 from ..vocabulary import LEVEL, SCORE, SITE
 
@@ -47,6 +48,19 @@ class Record:
         """The plate's name, or how many plates there are and the first's."""
         first, *others = self.run["plates"]
         return f"{first} and {len(others)} more" if others else str(first)
+
+    @property
+    def tiles(self) -> TileStore:
+        """What the CNN saw of every field: the run's only size of tiles."""
+        store = self.folder / "tiles.zarr"
+        sizes = [path.name for path in store.glob("*") if path.name.isdigit()]
+        if len(sizes) != 1:
+            raise DataError(
+                f"holds {len(sizes)} sizes of tiles, not one",
+                where=str(store),
+                remedy="delete the run's folder and run again",
+            )
+        return TileStore(store, int(sizes[0]))
 
     def well(self, plate: str, name: str) -> str:
         """Name a well, with its plate where there are several."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from ..vocabulary import TITLES
+from .learning import findings
 from .record import Record
 
 __all__ = ["summary"]
+
+_MOST_FINDINGS = 2
 
 
 def summary(record: Record) -> list[str]:
@@ -42,5 +45,7 @@ def summary(record: Record) -> list[str]:
         )
     lines += ["", record.comparison["difference"]["verdict"]]
     lines += [f"note: {warning}" for warning in record.warnings()]
+    found = findings(record.comparison)
+    lines += [f"note: {finding.line}" for finding in found[:_MOST_FINDINGS]]
     lines += ["", f"report: {record.folder / 'report.html'}"]
     return lines

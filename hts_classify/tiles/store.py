@@ -165,6 +165,11 @@ class TileView:
     def __init__(self, store: TileStore, rows: NDArray[np.intp]) -> None:
         self._store, self._rows = store, rows
 
+    @property
+    def keys(self) -> NDArray[np.intp]:
+        """Row of each tile in the store: what tells it from every other tile of a run."""
+        return self._rows
+
     def __len__(self) -> int:
         """Return the number of tiles."""
         return len(self._rows)

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 from hts_classify.commands import main
+from hts_classify.commands.cnn import varied
+from hts_classify.models.settings import Augmentation, CnnSettings, Learning
+from hts_classify.run import RunSettings
 
 
 def modules_of(code: str) -> set[str]:
@@ -77,6 +80,18 @@ def test_a_plate_is_short_for_run_but_a_commands_name_wins(
         (["demo", "-o", "{empty}", "--seed", "-1"], 2, "seed -1"),
         (["predict", "{empty}", "{plate}", "-o", "{nothing}"], 1, "models"),
         (["synthetic", "{nothing}", "--setting", "galaxies"], 2, "galaxies"),
+        (["{plate}", "--target", "phenotype", "--cnn", "lenet"], 2, "lenet"),
+        (["{plate}", "--target", "phenotype", "--device", "gpu"], 2, "'gpu'; use auto, cpu"),
+        (["{plate}", "--target", "phenotype", "--device", "cuda:99"], 2, "use "),
+        (["{plate}", "--target", "phenotype", "--augment", "zoom"], 2, "'zoom': use turns, "),
+        (["{plate}", "--target", "phenotype", "--augment", "zoom=2"], 2, "zoom is 2.0"),
+        (["{plate}", "--target", "phenotype", "--augment", "turns=1"], 2, "'turns=1'"),
+        (["{plate}", "--target", "phenotype", "--batch", "1"], 2, "batch is 1; give"),
+        (["{plate}", "--target", "phenotype", "--weights", "imagenet"], 2, "ImageNet weights"),
+        (["{plate}", "--target", "phenotype", "--weights", "{nothing}"], 2, "no such file"),
+        (["{plate}", "--target", "phenotype", "--tune", "head"], 2, "without weights"),
+        (["{plate}", "--target", "phenotype", "--cnn", "inception_v3"], 1, "--enlarge"),
+        (["predict", "{empty}", "{plate}", "-o", "{nothing}", "--device", "cpu,cpu"], 2, "cpu,cpu"),
     ],
 )
 def test_bad_input_is_one_line_with_its_exit_code(
@@ -180,6 +195,73 @@ def test_a_run_that_lost_a_field_ends_with_exit_3(
     assert (tmp_path / "tiny-hts" / "report.html").exists()
 
 
+FLAGS = (
+    "--cnn mobilenet_v2 --weights imagenet --tune last --scaling percentile --enlarge 96"
+    " --augment turns,zoom=0.1,rotation=180 --epochs 3 --steps 7 --batch 8 --learning-rate 0.01"
+    " --weight-decay 0.2 --trials 4 --schedule onecycle --balance sampling --no-refit --no-views"
+    " --precision float32 --compile --device cpu,cpu --aggregate median --proba --tile-size 96"
+)
+
+
+def asked(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> RunSettings:
+    """Return what a command asks of the job."""
+    found: list[RunSettings] = []
+
+    def run(_plates: object, settings: RunSettings, **_options: object) -> None:
+        found.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["hts_classify.run"], "run", run)
+    assert main(arguments) == 130
+    return found[0]
+
+
+def test_every_flag_of_the_cnn_sets_something(
+    tiny_plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = asked([str(tiny_plate), "--target", "phenotype", *FLAGS.split()], monkeypatch)
+    learning = Learning(
+        epochs=3,
+        steps=7,
+        batch=8,
+        learning_rate=0.01,
+        weight_decay=0.2,
+        trials=4,
+        schedule="onecycle",
+        balance="sampling",
+        refit=False,
+    )
+    assert settings.cnn == CnnSettings(
+        network="mobilenet_v2",
+        weights="imagenet",
+        tune="last",
+        scaling="percentile",
+        enlarge=96,
+        augmentation=Augmentation(zoom=0.1, rotation=180),
+        views=False,
+        precision="float32",
+        compile=True,
+        learning=learning,
+    )
+    assert settings.device == "cpu,cpu"
+    assert (settings.aggregate, settings.proba, settings.tile_size) == ("median", True, 96)
+
+
+def test_without_flags_the_cnn_is_as_its_settings_are(
+    tiny_plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = asked([str(tiny_plate), "--target", "phenotype"], monkeypatch)
+    assert settings == RunSettings(target="phenotype", columns=settings.columns)
+
+
+def test_help_says_how_tiles_are_varied_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the CNN:" in said
+    (default,) = re.findall(r"cutout; default: (\S+)\)", said)
+    assert varied(default) == Augmentation()
+
+
 def test_an_interrupt_is_exit_130(
     tiny_plate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,4 +288,6 @@ def test_the_real_plate_of_the_readme(shared_data: Path, tmp_path: Path) -> None
     assert {place["place"] for place in comparison["positions"] if place["separates"]} == {"column"}
     assert "smoke test" in (out / "report.html").read_text()
     table = pd.read_csv(out / "predictions.csv")
-    assert (table[table["Role"] == "unlabelled"].groupby(["Path", "Level"]).size() == 72).all()
+    counts = table[table["Role"] == "unlabelled"].groupby(["Path", "Level"]).size().unstack()
+    # nine doses of each compound are not controls
+    assert (counts[["field", "well", "treatment"]] == [72, 72, 18]).all().all()

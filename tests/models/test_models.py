@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from hts_classify.errors import UsageError
-from hts_classify.models import CnnSettings, load, make
+from hts_classify.models import CnnSettings, device_name, load, make
+from hts_classify.models.settings import Augmentation, Learning, check_device
 from hts_classify.vocabulary import PATHS
 
 
@@ -28,12 +29,15 @@ def test_every_path_has_a_model_of_its_name(name):
 @pytest.mark.parametrize("name", PATHS)
 def test_every_path_scores_the_same_after_a_round_trip(name, learning, tmp_path):
     inputs = learning.inputs if name == "cnn" else learning.inputs[:, 0, :3].reshape(48, -1)
-    model = make(name, settings=CnnSettings(steps=4, epochs=1), device="cpu")
+    settings = CnnSettings(learning=Learning(steps=4, epochs=1))
+    model = make(name, settings=settings, device="cpu", channels=("DNA", "GFP"))
     model.fit(inputs, learning.targets, inner=learning.inner, seed=0)
     model.save(tmp_path / "models")
     again = load(name, tmp_path / "models", device="cpu")
     assert again.classes == model.classes == ("spots", "stripes")
     assert again.scores(inputs).tobytes() == model.scores(inputs).tobytes()
+    assert again.temperature == model.temperature > 0
+    assert getattr(again, "channels", ("DNA", "GFP")) == ("DNA", "GFP")
 
 
 def test_a_path_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
@@ -44,19 +48,41 @@ def test_a_path_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("settings", "name", "value"),
     [
-        ("steps", 0),
-        ("epochs", 0),
-        ("patience", 0),
-        ("batch", 1),
-        ("cache_mib", -1),
-        ("learning_rate", float("nan")),
-        ("weight_decay", -0.1),
-        ("dropout", 1.0),
-        ("brightness", "dark"),
+        (Learning, "steps", 0),
+        (Learning, "epochs", 0),
+        (Learning, "patience", 0),
+        (Learning, "batch", 1),
+        (Learning, "learning_rate", float("nan")),
+        (Learning, "weight_decay", -0.1),
+        (Learning, "dropout", 1.0),
+        (Learning, "schedule", "linear"),
+        (Learning, "steps", 2.5),
+        (Augmentation, "zoom", 2),
+        (CnnSettings, "cache_mib", -1),
+        (CnnSettings, "scaling", "dark"),
+        (CnnSettings, "network", "lenet"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_by_name(name, value):
+def test_settings_that_make_no_sense_are_refused_by_name(settings, name, value):
     with pytest.raises(UsageError, match=f"^{name} is .*; give "):
-        CnnSettings(**{name: value})
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "settings", [{"network": "compact", "weights": "imagenet"}, {"tune": "head"}]
+)
+def test_settings_that_do_not_go_together_are_refused(settings):
+    with pytest.raises(UsageError, match="weights"):
+        CnnSettings(**settings)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu,cpu", ""])
+def test_a_device_that_is_none_is_refused(name):
+    with pytest.raises(UsageError, match="use auto, cpu, cuda, cuda:1 or mps"):
+        check_device(name)
+
+
+def test_the_device_says_what_computes():
+    assert device_name("cpu").startswith("cpu (")

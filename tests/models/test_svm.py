@@ -8,6 +8,7 @@ import pytest
 import skops.io
 
 from hts_classify.errors import DataError, DesignError, ModelError, UsageError
+from hts_classify.models.calibrate import proba
 from hts_classify.models.svm import C_GRID, TasSvm
 
 
@@ -156,4 +157,35 @@ def test_weights_of_other_classes_than_the_card_are_refused(trained, tmp_path):
     card = tmp_path / "tas_svm.json"
     card.write_text(card.read_text().replace('"class 2"', '"class 2", "class 3"'))
     with pytest.raises(ModelError, match="no model of 4 classes"):
+        TasSvm.load(tmp_path)
+
+
+def test_it_is_as_sure_as_it_is_right_on_what_it_has_not_seen(trained, tables):
+    calm = proba(trained.scores(tables[1].inputs), trained.temperature)
+    right = np.mean(np.array(called(trained, tables[1].inputs)) == tables[1].targets)
+    assert calm.max(axis=1).mean() == pytest.approx(right, abs=0.15)
+    assert trained.temperature == trained.facts["temperature"]
+
+
+def test_a_model_that_learnt_noise_is_not_sure_of_what_it_sees():
+    rng = np.random.default_rng(0)
+    inputs, half = rng.normal(0, 1, (400, 4)), np.arange(400) % 2 == 0
+    splits = [
+        (np.flatnonzero(half), np.flatnonzero(~half)),
+        (np.flatnonzero(~half), half.nonzero()[0]),
+    ]
+    model = TasSvm()
+    model.fit(inputs, list("ab" * 100 + "ba" * 100), inner=splits, seed=0)
+    scores = model.scores(rng.normal(0, 1, (400, 4)))
+    calm = proba(scores, model.temperature).max(axis=1).mean()
+    assert calm < 0.56 < proba(scores, 1.0).max(axis=1).mean()
+
+
+@pytest.mark.parametrize("value", ['"warm"', "-1.0", "null"])
+def test_a_card_without_a_temperature_is_damaged(trained, tmp_path, value):
+    trained.save(tmp_path)
+    card = tmp_path / "tas_svm.json"
+    text = card.read_text().replace(repr(trained.temperature), value)
+    card.write_text(text)
+    with pytest.raises(ModelError, match=r"tas_svm\.json: temperature"):
         TasSvm.load(tmp_path)

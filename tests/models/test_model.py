@@ -9,10 +9,17 @@ import safetensors.torch
 import torch
 
 from hts_classify.errors import DataError, DesignError, ModelError, UsageError
-from hts_classify.models.settings import CnnSettings
-from hts_classify.models.training import Cnn
+from hts_classify.models.cnn.model import Cnn
+from hts_classify.models.cnn.search import ROUNDS
+from hts_classify.models.settings import CnnSettings, Learning
 
-QUICK = CnnSettings(steps=6, epochs=1)
+
+def brief(steps, *, epochs=1, **options):
+    learning = {k: options.pop(k) for k in list(options) if k in Learning.__dataclass_fields__}
+    return CnnSettings(learning=Learning(steps=steps, epochs=epochs, **learning), **options)
+
+
+QUICK = brief(6)
 
 
 class Store:
@@ -52,7 +59,7 @@ def quick(learning):
 
 
 def test_textures_are_told_apart_whatever_their_gain(learning, unseen):
-    model = fitted(learning, settings=CnnSettings(steps=60))
+    model = fitted(learning, settings=brief(60))
     scores = model.scores(unseen.inputs)
     assert scores.shape == (64, 2)
     assert scores.dtype == np.float64
@@ -67,13 +74,13 @@ def test_the_amount_of_a_stain_is_seen_only_where_asked_for():
     half = np.arange(64) % 4 < 2
     split = (np.flatnonzero(half), np.flatnonzero(~half))
     shares = {}
-    for brightness in ("relative", "absolute"):
-        model = Cnn(CnnSettings(steps=30, brightness=brightness), device="cpu")
+    for scaling in ("tile", "training", "percentile"):
+        model = Cnn(brief(30, scaling=scaling), device="cpu")
         model.fit(tiles[half], list(np.array(targets)[half]), inner=[_halves(32)], seed=0)
         called = np.array(model.classes)[model.scores(tiles[split[1]]).argmax(axis=1)]
-        shares[brightness] = np.mean(called == np.array(targets)[split[1]])
-    assert shares["absolute"] == 1.0
-    assert shares["relative"] < 0.9
+        shares[scaling] = np.mean(called == np.array(targets)[split[1]])
+    assert shares["training"] == shares["percentile"] == 1.0
+    assert shares["tile"] < 0.9
 
 
 def test_real_cells_are_told_apart_by_their_dna(shared_data):
@@ -82,7 +89,7 @@ def test_real_cells_are_told_apart_by_their_dna(shared_data):
         images, labels = held["images"][:, 1:2], held["labels"]
     kinds = [np.flatnonzero(labels == kind)[:200] for kind in ("G1", "G2")]
     train, test = (np.concatenate([kind[half::2] for kind in kinds]) for half in range(2))
-    model = Cnn(CnnSettings(steps=60, epochs=1, brightness="absolute"), device="cpu")
+    model = Cnn(brief(60, scaling="training"), device="cpu")
     model.fit(images[train], [str(kind) for kind in labels[train]], inner=[_halves(200)], seed=0)
     called = np.array(model.classes)[model.scores(images[test]).argmax(axis=1)]
     assert np.mean(called == labels[test]) >= 0.9
@@ -101,7 +108,7 @@ def test_what_was_drawn_before_does_not_matter(learning, quick, tmp_path):
 
 
 def test_reading_by_batches_learns_the_same_bytes_as_keeping_all(learning, quick, tmp_path):
-    read = fitted(learning, settings=CnnSettings(steps=6, epochs=1, cache_mib=0))
+    read = fitted(learning, settings=brief(6, cache_mib=0))
     assert weights(read, tmp_path / "a") == weights(quick, tmp_path / "b")
 
 
@@ -130,7 +137,7 @@ def test_global_state_is_left_as_it_was_after_an_interruption(learning):
 def test_without_refit_the_best_judged_weights_are_the_model(learning):
     """Targets drawn by lot cannot be learned, so judged losses soon only rise."""
     lot = list(np.random.default_rng(0).permutation(learning.targets))
-    settings = CnnSettings(steps=60, refit=False, dropout=0.0)
+    settings = brief(60, refit=False, dropout=0.0, views=False)
     model = Cnn(settings, device="cpu")
     facts = model.fit(learning.inputs, lot, inner=learning.inner, seed=0)
     assert facts["steps"]["best"] < facts["steps"]["taken"]
@@ -145,7 +152,7 @@ def test_a_refit_learns_from_the_judged_tiles_too(learning, tmp_path):
     """Other pixels in the judging half must change the model that is kept."""
     changed = learning.inputs.copy()
     changed[learning.inner[0][1]] = changed[learning.inner[0][1]][:, :, ::-1].copy() ** 2
-    settings = CnnSettings(steps=2, epochs=1, patience=20)
+    settings = brief(2, patience=20)
     first, second = (
         fitted(learning, settings=settings, inputs=x) for x in (learning.inputs, changed)
     )
@@ -156,7 +163,7 @@ def test_a_refit_learns_from_the_judged_tiles_too(learning, tmp_path):
 @pytest.mark.parametrize("batch", [2, 4, 12])
 def test_thirteen_tiles_can_be_learned_from(batch):
     tiles = np.random.default_rng(0).uniform(0, 255, (13, 1, 16, 16))
-    model = Cnn(CnnSettings(steps=5, epochs=1, batch=batch), device="cpu")
+    model = Cnn(brief(5, batch=batch), device="cpu")
     model.fit(tiles, ["ab"[n % 2] for n in range(13)], inner=[_halves(13)], seed=0)
     assert np.isfinite(model.scores(tiles[:1])).all()
 
@@ -186,8 +193,10 @@ def test_rounds_are_told_in_order(learning):
     told = []
     model = Cnn(QUICK, device="cpu", on_epoch=lambda done, planned: told.append((done, planned)))
     model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
-    assert [done for done, _ in told] == list(range(1, len(told) + 1))
-    assert told[-1][0] <= told[-1][1]
+    done = [number for number, _ in told]
+    assert done == sorted(set(done))
+    assert {planned for _, planned in told} == {2 * ROUNDS}
+    assert 0 < done[0] < done[-1] <= 2 * ROUNDS
 
 
 def test_larger_tiles_of_the_same_scale_can_be_scored(quick):
@@ -217,9 +226,9 @@ def test_scoring_or_saving_before_learning_is_refused(tmp_path):
         Cnn(device="cpu").save(tmp_path)
 
 
-@pytest.mark.parametrize("brightness", ["relative", "absolute"])
-def test_a_saved_model_scores_as_it_did(learning, unseen, tmp_path, brightness):
-    settings = CnnSettings(steps=6, epochs=1, brightness=brightness)
+@pytest.mark.parametrize("scaling", ["tile", "training", "percentile"])
+def test_a_saved_model_scores_as_it_did(learning, unseen, tmp_path, scaling):
+    settings = brief(6, scaling=scaling)
     model = fitted(learning, settings=settings)
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cnn.json", "cnn.safetensors"]
@@ -257,10 +266,10 @@ def test_weights_that_do_not_fit_are_listed(quick, tmp_path):
     ("key", "value", "message"),
     [
         ("classes", None, "lacks classes"),
-        ("settings", {"speed": 3}, "describes no model .*speed"),
-        ("settings", {"architecture": "resnet"}, "describes no model .*resnet"),
+        ("settings", CnnSettings().as_json() | {"speed": 3}, "describes no model .*speed"),
+        ("settings", CnnSettings().as_json() | {"network": "lenet"}, "describes no model .*lenet"),
         ("tile_shape", [2, 24], "describes no model"),
-        ("levels", {"means": [1.0]}, "describes no model"),
+        ("scale", {"means": [1.0]}, "describes no model"),
     ],
 )
 def test_a_card_that_describes_no_model_is_refused(quick, tmp_path, key, value, message):
@@ -275,7 +284,7 @@ def test_a_card_that_describes_no_model_is_refused(quick, tmp_path, key, value, 
 
 
 def test_devices_that_are_not_there_are_refused(quick, tmp_path):
-    with pytest.raises(UsageError, match="'tpu'; use auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="'tpu'; use auto, cpu, cuda"):
         Cnn(device="tpu")
     if torch.cuda.is_available():
         pytest.skip("a CUDA device is there")
@@ -289,7 +298,7 @@ def test_devices_that_are_not_there_are_refused(quick, tmp_path):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_learns_the_same_and_its_model_scores_on_a_cpu(learning, unseen, tmp_path):
-    model = Cnn(CnnSettings(steps=60), device="cuda")
+    model = Cnn(brief(60), device="cuda")
     model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
     assert model.device_name.startswith("cuda (")
     assert right(model, unseen) >= 0.95
@@ -309,3 +318,101 @@ def _halves(count):
 def _proba(scores):
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_what_a_model_is_for_is_kept_with_it(quick, learning, tmp_path):
+    model = Cnn(QUICK, device="cpu", channels=["DNA", "GFP"])
+    model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    model.save(tmp_path)
+    again = Cnn.load(tmp_path, device="cpu")
+    assert (again.channels, again.classes) == (("DNA", "GFP"), model.classes)
+    assert again.temperature == model.temperature > 0
+
+
+def test_a_fit_that_was_interrupted_goes_on_to_the_same_bytes(learning, quick, tmp_path):
+    def interrupt(done, planned):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "checkpoint"
+    model = Cnn(QUICK, device="cpu", checkpoint=folder, on_epoch=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    assert list(folder.iterdir())
+    told = []
+    again = Cnn(QUICK, device="cpu", checkpoint=folder, on_epoch=lambda done, of: told.append(done))
+    facts = again.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    assert told[0] == 5
+    assert facts == quick.facts
+    assert weights(again, tmp_path / "a") == weights(quick, tmp_path / "b")
+
+
+def test_a_checkpoint_of_other_pixels_or_settings_is_refused(learning, tmp_path):
+    def interrupt(done, planned):
+        raise KeyboardInterrupt
+
+    model = Cnn(QUICK, device="cpu", checkpoint=tmp_path, on_epoch=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    with pytest.raises(ModelError, match=r"another fit \(its seed differs\)"):
+        Cnn(QUICK, device="cpu", checkpoint=tmp_path).fit(
+            learning.inputs, learning.targets, inner=learning.inner, seed=1
+        )
+    with pytest.raises(ModelError, match=r"another fit \(its settings differs\)"):
+        Cnn(brief(7), device="cpu", checkpoint=tmp_path).fit(
+            learning.inputs, learning.targets, inner=learning.inner, seed=0
+        )
+
+
+def test_tiles_smaller_than_the_network_takes_are_refused_before_they_are_read(learning):
+    store = Store(learning.inputs)
+    model = Cnn(brief(4, network="inception_v3"), device="cpu")
+    with pytest.raises(DataError, match=r"24.*75"):
+        model.fit(store, learning.targets, inner=learning.inner, seed=0)
+    assert store.most <= 1
+
+
+@pytest.mark.parametrize("network", ["jackal", "mobilenet_v2"])
+def test_other_networks_go_through_fit_save_and_load(tmp_path, network):
+    rng = np.random.default_rng(0)
+    tiles = rng.uniform(0, 255, (12, 1, 72, 72)).astype(np.float32)
+    model = Cnn(brief(2, network=network, batch=4, views=False), device="cpu")
+    facts = model.fit(tiles, ["ab"[n % 2] for n in range(12)], inner=[_halves(12)], seed=0)
+    assert facts["network"] == network
+    model.save(tmp_path)
+    again = Cnn.load(tmp_path, device="cpu")
+    assert again.scores(tiles[:3]).tobytes() == model.scores(tiles[:3]).tobytes()
+
+
+def test_real_weights_are_tuned_on_real_cells(shared_data, tmp_path):
+    """The head alone on frozen features: they are made once, for both fits."""
+    with np.load(shared_data / "jurkat" / "tiles_40px.npz") as held:
+        images, labels = held["images"][:, 1:2], held["labels"]
+    some = np.concatenate([np.flatnonzero(labels == kind)[:40] for kind in ("G1", "Prophase")])
+
+    class Rows(Store):
+        keys = some
+
+    settings = brief(
+        60,
+        network="mobilenet_v2",
+        weights=str(shared_data / "weights" / "mobilenet_v2.pth"),
+        tune="head",
+        scaling="tile",
+        views=False,
+    )
+    cache = {}
+    model = Cnn(settings, device="cpu", cache=cache)
+    targets = [str(kind) for kind in labels[some]]
+    facts = model.fit(Rows(images[some]), targets, inner=[_halves(80)], seed=0)
+    assert len(cache) == 80
+    held = {key: value.clone() for key, value in cache.items()}
+    assert facts["learned_parameters"] == 2 * 1280 + 2
+    assert facts["curve"][-1]["judged_accuracy"] >= 0.75
+    Cnn(settings, device="cpu", cache=cache).fit(
+        Rows(images[some]), targets, inner=[_halves(80)], seed=1
+    )
+    assert all(torch.equal(held[key], cache[key]) for key in cache)
+    model.save(tmp_path)
+    again = Cnn.load(tmp_path, device="cpu")
+    assert again.scores(images[some][:4]).tobytes() == model.scores(images[some][:4]).tobytes()

@@ -1,0 +1,94 @@
+"""The end of a run: calls joined, the paths held against each other, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .compare import compare
+from .evaluate import dose_responses, positions
+from .files import read_json, write_json
+from .fits import Fits, Step
+from .predictions import treatments, with_proba, write_table
+from .report import report
+from .vocabulary import LEVEL, PLATE, ROLE, SCORE, TARGET, UNLABELLED, WELL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["conclude"]
+
+
+def conclude(
+    fits: Fits, shards: Mapping[Step, Path], *, wells: pd.DataFrame, target: str, proba: bool
+) -> str:
+    """Write `predictions`, `comparison.json` and `report.html`; return the units of inner splits.
+
+    Parameters
+    ----------
+    fits : Fits
+        What was fitted.
+    shards : mapping
+        The calls of each step.
+    wells : DataFrame
+        Every well of the plate map, also those of which no field is left.
+    target : str
+        Its column of the classes.
+    proba : bool
+        Whether predictions say what each model deems probable.
+    """
+    out, folds = fits.out, fits.folds
+    cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
+    table = _table(fits, shards)
+    if proba:
+        table = with_proba(
+            table,
+            {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()},
+        )
+    write_table(out / "predictions", table)
+    units = sorted({card["inner_unit"] for card in cards.values()})
+    masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
+    names = [str(column) for column in table]
+    classes = [name.removeprefix(SCORE) for name in names if name.startswith(SCORE)]
+    unlabelled = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
+    comparison = compare(table).as_json() | {
+        "lost": _lost(wells, folds.wells, target),
+        "split": folds.split,
+        "folds": folds.count,
+        "inner_units": units,
+        "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
+        "doses": [asdict(dose) for dose in dose_responses(unlabelled, classes)],
+        "training": {step.name: card for step, card in cards.items()},
+    }
+    write_json(out / "comparison.json", comparison)
+    report(out)
+    return ", ".join(units)
+
+
+def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:
+    """Join the calls with the plate map, and call treatments; scores stand last."""
+    import pandas as pd
+
+    table = pd.concat([pd.read_parquet(shard) for shard in shards.values()], ignore_index=True)
+    columns = [str(column) for column in table]
+    scores = sorted(column for column in columns if column.startswith(SCORE))
+    wells = fits.folds.wells
+    about = wells[[c for c in wells if c in (PLATE, WELL) or c not in columns]]
+    table = table.merge(about, on=[PLATE, WELL], how="left")
+    table = table[[*(column for column in table if column not in scores), *scores]]
+    by_treatment = treatments(table, aggregate=fits.aggregate)
+    return pd.concat([table, by_treatment], ignore_index=True) if len(by_treatment) else table
+
+
+def _lost(wells: pd.DataFrame, left: pd.DataFrame, target: str) -> list[list[Any]]:
+    """List the wells of which no field is left, with their classes."""
+    import pandas as pd
+
+    held = set(zip(left[PLATE], left[WELL], strict=True))
+    return [
+        [plate, well, None if pd.isna(name) else str(name)]
+        for plate, well, name in wells[[PLATE, WELL, target]].itertuples(index=False)
+        if (plate, well) not in held
+    ]

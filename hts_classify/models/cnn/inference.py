@@ -1,0 +1,151 @@
+"""What a network sees and says: views of tiles, scores, and what a frozen body makes once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..settings import Augmentation, CnnSettings
+from .augment import augment, crop, orientations, turned
+from .device import autocast
+from .learning import Source
+from .networks import Net
+from .tiles import READ, Tiles, batched
+
+__all__ = ["FrozenFeatures", "TileViews", "logits"]
+
+
+class TileViews:
+    """Tiles as a network sees them: varied to learn from, in every orientation to be scored.
+
+    Parameters
+    ----------
+    tiles : Tiles
+        Prepared tiles.
+    augmentation : Augmentation
+        How training batches are varied.
+    side : int
+        Side of the crop that the network takes; 0 takes whole tiles.
+    """
+
+    def __init__(self, tiles: Tiles, augmentation: Augmentation, side: int) -> None:
+        self._tiles, self._augmentation, self._side = tiles, augmentation, side
+
+    def batches(
+        self, indices: Iterator[NDArray[np.intp]]
+    ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+        """Yield (indices, batch) for each of many batches."""
+        return self._tiles.batches(indices)
+
+    def varied(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a training batch, every tile varied in its own way."""
+        return self._cut(augment(batch, self._augmentation, generator), generator)
+
+    def views(self, batch: Tensor, *, every: bool) -> Iterator[Tensor]:
+        """Yield the batch as it is, or in every orientation; a crop is the centre's."""
+        batch = self._cut(batch, None)
+        for view in range(orientations(batch) if every else 1):
+            yield turned(batch, view)
+
+    def _cut(self, batch: Tensor, generator: torch.Generator | None) -> Tensor:
+        return crop(batch, self._side, generator) if self._side else batch
+
+
+class FrozenFeatures:
+    """What a network's body makes of each view of each tile, computed once.
+
+    Parameters
+    ----------
+    views : TileViews
+        The tiles.
+    net : Net
+        The network whose body does not learn.
+    settings : CnnSettings
+        Precision, and whether a tile has more than one view.
+    count : int
+        Number of tiles.
+    keys : ndarray, optional
+        What names each tile beyond this fit.
+    cache : mutable mapping, optional
+        Features by key, shared between fits with one body and one scale.
+    """
+
+    def __init__(
+        self,
+        views: TileViews,
+        net: Net,
+        settings: CnnSettings,
+        *,
+        count: int,
+        keys: NDArray[Any] | None = None,
+        cache: MutableMapping[Any, Tensor] | None = None,
+    ) -> None:
+        self._device = next(net.parameters()).device
+        shared = keys is not None and cache is not None
+        held: MutableMapping[Any, Tensor] = cache if shared else {}  # type: ignore[assignment]
+        names = keys.tolist() if shared else list(range(count))  # type: ignore[union-attr]
+        lacking = np.array([k for k, name in enumerate(names) if name not in held], np.intp)
+        for index, found in _features(views, net, settings, lacking):
+            for place, features in zip(index.tolist(), found, strict=True):
+                held[names[place]] = features
+        rows = [held[name] for name in names]
+        self._kept = torch.stack(rows).to(self._device) if rows else torch.empty((0, 1, 0))
+
+    def batches(
+        self, indices: Iterator[NDArray[np.intp]]
+    ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+        """Yield (indices, features (n, views, F)) for each of many batches."""
+        for index in indices:
+            yield index, self._kept[torch.from_numpy(index).to(self._device)]
+
+    def varied(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Return one view of each tile, drawn at random."""
+        drawn = torch.randint(batch.shape[1], (len(batch),), generator=generator)
+        rows = torch.arange(len(batch), device=batch.device)
+        return batch[rows, drawn.to(batch.device)]
+
+    def views(self, batch: Tensor, *, every: bool) -> Iterator[Tensor]:
+        """Yield the features of one view, or of every one."""
+        yield from batch.unbind(dim=1)[: None if every else 1]
+
+
+def logits(
+    net: nn.Module, source: Source, index: NDArray[np.intp], settings: CnnSettings, *, every: bool
+) -> Tensor:
+    """Return the mean logits over one view, or every view, of each example; float32, on the CPU.
+
+    A well turned upside down shows the same; the mean says so whatever the network learned, and
+    is steadier than any one view of the few tiles that a plate has.
+    """
+    net.eval()
+    device = next(net.parameters()).device
+    found = []
+    with torch.inference_mode():
+        for _, batch in source.batches(batched(index, READ)):
+            total, count = None, 0
+            for view in source.views(batch, every=every):
+                with autocast(device, settings.precision):
+                    one = net(view).float()
+                total, count = one if total is None else total + one, count + 1
+            assert total is not None
+            found.append(total / count)
+    return torch.cat(found).cpu() if found else torch.empty(0)
+
+
+def _features(
+    views: TileViews, net: Net, settings: CnnSettings, index: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+    net.eval()
+    device = next(net.parameters()).device
+    with torch.no_grad():
+        for own, batch in views.batches(batched(index, READ)):
+            seen = []
+            for view in views.views(batch, every=settings.views):
+                with autocast(device, settings.precision):
+                    seen.append(net.body(view).float())
+            yield own, torch.stack(seen, dim=1).cpu()

@@ -1,0 +1,143 @@
+"""Batches of prepared tiles: kept on the device where they fit, else read ahead by a thread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ...errors import DataError
+from ..protocol import Inputs
+
+__all__ = ["READ", "Prepare", "Tiles", "batched", "tile_shape"]
+
+Prepare = Callable[[Tensor, NDArray[np.intp]], Tensor]
+"""Raw tiles on the device and their places among the inputs to what a network sees."""
+
+READ: Final = 64
+"""Tiles read at a time: far below what any machine holds, enough to keep its cores busy."""
+
+_AHEAD: Final = 3
+"""Batches read before they are asked for."""
+
+
+class Tiles:
+    """Prepared tiles by index, on a device.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Raw tiles, shape (n, c, y, x), any real type.
+    prepare : callable
+        What brings them to one scale.
+    device : torch.device
+        Where batches go.
+    enlarge : int, optional
+        Longer side to which they are enlarged; 0: are not.
+
+    Raises
+    ------
+    DataError
+        For inputs that are not (n, c, y, x), or hold values that are not finite.
+    """
+
+    def __init__(
+        self, inputs: Inputs, *, prepare: Prepare, device: torch.device, enlarge: int = 0
+    ) -> None:
+        self._inputs, self._prepare, self._device = inputs, prepare, device
+        self._kept: Tensor | None = None
+        channels, *side = tile_shape(inputs)
+        self._side = _enlarged((side[0], side[1]), enlarge)
+        self.shape = channels, *self._side
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return len(self._inputs)
+
+    def keep(self, most_mib: int) -> None:
+        """Keep every prepared tile on the device if they take no more than this."""
+        if 0 < len(self) * math.prod(self.shape) * 4 <= most_mib * 2**20:
+            kept = torch.empty((len(self), *self.shape), device=self._device).contiguous(
+                memory_format=torch.channels_last
+            )
+            for index, tiles in self._read_ahead(batched(np.arange(len(self)), READ)):
+                kept[index[0] : index[-1] + 1] = tiles
+            self._kept = kept
+
+    def __getitem__(self, index: NDArray[np.intp]) -> Tensor:
+        """Return these tiles as one float32 batch."""
+        if self._kept is None:
+            return self._ready(self._raw(index), index)
+        return self._kept[torch.from_numpy(index).to(self._device)]
+
+    def batches(
+        self, indices: Iterable[NDArray[np.intp]]
+    ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+        """Yield (indices, tiles) for each of many batches, the next ones read meanwhile."""
+        if self._kept is None:
+            yield from self._read_ahead(indices)
+            return
+        for index in indices:
+            yield index, self[index]
+
+    def _read_ahead(
+        self, indices: Iterable[NDArray[np.intp]]
+    ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+        waiting: list[tuple[NDArray[np.intp], Future[Tensor]]] = []
+        with ThreadPoolExecutor(1, thread_name_prefix="tiles") as reader:
+            try:
+                for index in indices:
+                    waiting.append((index, reader.submit(self._raw, index)))
+                    if len(waiting) > _AHEAD:
+                        first, raw = waiting.pop(0)
+                        yield first, self._ready(raw.result(), first)
+                while waiting:
+                    first, raw = waiting.pop(0)
+                    yield first, self._ready(raw.result(), first)
+            finally:
+                reader.shutdown(cancel_futures=True)
+
+    def _raw(self, index: NDArray[np.intp]) -> Tensor:
+        """Read tiles as float32, in memory from which a GPU can copy by itself."""
+        raw = np.array(self._inputs[index], dtype=np.float32, order="C")
+        if not (finite := np.isfinite(raw).all(axis=(1, 2, 3))).all():
+            raise DataError(
+                "the tile holds values that are not finite",
+                where=f"example {int(index[~finite][0])}",
+                remedy="leave the example out",
+            )
+        tiles = torch.from_numpy(raw)
+        return tiles.pin_memory() if self._device.type == "cuda" else tiles
+
+    def _ready(self, raw: Tensor, index: NDArray[np.intp]) -> Tensor:
+        tiles = self._prepare(raw.to(self._device, non_blocking=True), index)
+        if tiles.shape[2:] != self._side:
+            tiles = functional.interpolate(tiles, self._side, mode="bilinear", align_corners=False)
+        return tiles.contiguous(memory_format=torch.channels_last)
+
+
+def tile_shape(inputs: Inputs) -> tuple[int, int, int]:
+    """Return one tile's channels, rows and columns; `DataError` where there are none."""
+    shape = np.shape(inputs[np.arange(min(1, len(inputs)))])
+    if len(shape) != 4 or not all(shape[1:]):
+        raise DataError(f"tiles of shape {shape[1:]}", remedy="give (channels, y, x)")
+    return int(shape[1]), int(shape[2]), int(shape[3])
+
+
+def batched(index: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
+    """Cut indices into runs of at most `size`."""
+    for start in range(0, len(index), size):
+        yield index[start : start + size]
+
+
+def _enlarged(side: tuple[int, int], longest: int) -> tuple[int, int]:
+    if longest <= max(side):
+        return side
+    return round(side[0] * longest / max(side)), round(side[1] * longest / max(side))

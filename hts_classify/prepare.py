@@ -1,0 +1,268 @@
+"""Before a run: what is asked for, and everything that can be wrong with it.
+
+Nothing here reads a pixel, so that what is wrong is said in a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import DataError, DesignError, UsageError
+from .extract import PassSettings, Scheduler, plan
+from .files import claim, digest
+from .fits import usable_controls
+from .models import CnnSettings, device_name
+from .models.settings import NETWORKS, check_device
+from .plate import (
+    Columns,
+    Plate,
+    View,
+    find_platemap,
+    open_plates,
+    read_platemap,
+    resolve_column,
+)
+from .predictions import Aggregate, check_aggregate
+from .splits import Folds, choose_split, inner_splits, make_folds
+from .tiles import Scale
+from .timings import Timings
+from .vocabulary import CONTROL, METADATA, PLATE, FeatureKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Job", "RunSettings", "deal", "prepare"]
+
+_EIGHTH: Final = (1, 8)
+_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers"}
+_VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "zarr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What a run is asked for. Everything that it leaves follows from this and the plate."""
+
+    target: str
+    """Column of the plate map that holds the classes."""
+    platemap: Path | None = None
+    """Plate map; by default the one beside or inside the plate."""
+    columns: Columns = field(default_factory=Columns)
+    """Columns of the plate map that have unusual names."""
+    view: View = field(default_factory=View)
+    """Which part of the plates is looked at: channels, planes, time points, …"""
+    split: str | None = None
+    """Unit that goes out together; by default compound where there is one, else well."""
+    unscored: tuple[str, ...] = ()
+    """Classes that are trained on and not scored."""
+    folds: int = 5
+    """Folds at the most."""
+    seed: int = 0
+    """Seed of folds and training."""
+    features: FeatureKind = "pftas"
+    """How TAS thresholds are set."""
+    full_scale: int | None = None
+    """The brightest value that the camera writes; by default the type's largest."""
+    tile_size: int | None = None
+    """Longest side of a tile in pixels; by default the network's own."""
+    exclude_flagged: bool = False
+    """Leave out fields that are out of focus, saturated or without foreground."""
+    cnn: CnnSettings = field(default_factory=CnnSettings)
+    """How the CNN is made and learns."""
+    device: str = "auto"
+    """Where the CNN runs: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`; several, with commas between,
+    share the folds' fits."""
+    aggregate: Aggregate = "mean"
+    """How scores of fields make those of wells and treatments."""
+    proba: bool = False
+    """Whether predictions say what each model deems probable (`Proba_` columns)."""
+    scheduler: Scheduler = "threads"
+    """Where the pass runs; see `extract`."""
+    workers: int | None = None
+    """Threads or processes of the pass; by default one a core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A run whose input has been looked at."""
+
+    settings: RunSettings
+    asked: PassSettings
+    """Of the pass."""
+    scale: Scale
+    plates: tuple[Plate, ...]
+    out: Path
+    wells: pd.DataFrame
+    target: str
+    split: str
+    devices: tuple[str, ...]
+    timings: Timings
+    notes: tuple[str, ...]
+
+
+def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Job:
+    """Look at everything that can be wrong before the first pixel is read."""
+    check_aggregate(settings.aggregate)
+    devices = _devices(settings.device)
+    weights = _weights(settings.cnn)
+    plates = open_plates(paths, view=settings.view)
+    asked = _asked(settings)
+    shapes = plan(plates, asked)[1]
+    _check_tiles(shapes.tiles[0], settings.cnn)
+    platemaps = [_platemap(path, settings) for path in paths]
+    wells = _read_platemaps(platemaps, plates, settings)
+    target = resolve_column(wells, settings.target)
+    split = choose_split(wells, settings.split)
+    folds = deal(wells, target, split, settings)
+    for fold in range(folds.count):
+        inner_splits(folds.wells[folds.training(fold)], seed=settings.seed)
+        if settings.cnn.scaling == "controls":
+            _check_controls(folds, fold)
+    machines = [device_name(device) for device in devices]
+    description: dict[str, Any] = {
+        "command": "run",
+        "plates": [plate.name for plate in plates],
+        "channels": list(plates[0].channels),
+        "platemaps": {file.name: digest(file) for file in dict.fromkeys(platemaps)},
+        "settings": {
+            **{k: v for k, v in asdict(settings).items() if k not in _SAID_ELSEWHERE},
+            "target": target.removeprefix(METADATA),
+            "split": split,
+            "tile_size": shapes.names[0],
+        },
+        "device": ", ".join(sorted({machine.partition(" ")[0] for machine in machines})),
+        "versions": {package: version(package) for package in _VERSIONED},
+    }
+    if weights:
+        description["settings"]["cnn"]["weights"] = weights.name
+        description["weights"] = digest(weights)
+    claim(out / "run.json", description)
+    machine = ", ".join(machines)
+    timings = Timings(out / "timings.json")
+    timings.note(
+        cost={
+            "machine": machine,
+            "platemaps": [str(file) for file in dict.fromkeys(platemaps)],
+        }
+    )
+    chosen = "" if settings.split else " (chosen; --split names another)"
+    notes = (
+        *(
+            f"{plate.name}: {len(plate.wells)} wells, {len(plate.fields)} fields,"
+            f" channels {', '.join(plate.channels)}"
+            for plate in plates
+        ),
+        *dict.fromkeys(note for plate in plates for note in plate.notes),
+        f"{folds.count} folds by {split}{chosen}; the CNN runs on {machine}",
+    )
+    return Job(
+        settings=settings,
+        asked=asked,
+        scale=shapes.scales[0],
+        plates=plates,
+        out=out,
+        wells=wells,
+        target=target,
+        split=split,
+        devices=devices,
+        timings=timings,
+        notes=notes,
+    )
+
+
+def _asked(settings: RunSettings) -> PassSettings:
+    """Return what the pass is asked for; tiles are as large as the network usually takes."""
+    size = settings.cnn.tile if settings.tile_size is None else settings.tile_size
+    asked = PassSettings(
+        features=settings.features,
+        full_scale=settings.full_scale,
+        exclude_flagged=settings.exclude_flagged,
+    )
+    if settings.tile_size is None and not size:
+        return replace(asked, scale=_EIGHTH)
+    return replace(asked, tile_sizes=(size,))
+
+
+def _devices(names: str) -> tuple[str, ...]:
+    """Take `cuda:0,cuda:1` apart."""
+    devices = tuple(check_device(name.strip()) for name in names.split(","))
+    if "auto" in devices and len(devices) > 1:
+        raise UsageError(f"devices {names}", remedy="name each, or auto alone")
+    return devices
+
+
+def _weights(cnn: CnnSettings) -> Path | None:
+    """Return the file that the network starts from, where there is one."""
+    if cnn.weights in ("", "imagenet"):
+        return None
+    if not Path(cnn.weights).is_file():
+        raise UsageError(
+            "no such file of weights",
+            where=cnn.weights,
+            remedy="name one, or imagenet for those that are fetched",
+        )
+    return Path(cnn.weights)
+
+
+def _check_tiles(shape: tuple[int, int], cnn: CnnSettings) -> None:
+    """Refuse tiles that the network is too deep for."""
+    least, sides = NETWORKS[cnn.network].least, sorted(shape)
+    if min(sides) * max(1.0, cnn.enlarge / max(sides)) < least:
+        raise DataError(
+            f"tiles of {shape[0]} × {shape[1]} pixels; {cnn.network} takes {least} or more",
+            remedy="ask for a larger --tile-size, or --enlarge what there is",
+        )
+
+
+def _check_controls(folds: Folds, fold: int) -> None:
+    """Refuse to scale plates by controls that a fold has none of."""
+    remedy = "choose another --scaling"
+    if CONTROL not in folds.wells:
+        raise UsageError(
+            "scaling by controls, but the plate map has no column of control types",
+            remedy=f"name it with --control-column, or {remedy}",
+        )
+    usable = folds.wells.loc[usable_controls(folds, fold), PLATE]
+    if lacking := sorted(set(folds.wells[PLATE]) - set(usable)):
+        raise DesignError(
+            f"plate {lacking[0]} has no negative control (negcon) that fold {fold + 1} does not"
+            " score",
+            remedy=f"leave some without a class, split by well, or {remedy}",
+        )
+
+
+def _platemap(plate: str | Path, settings: RunSettings) -> Path:
+    platemap = settings.platemap or find_platemap(plate)
+    if platemap is None:
+        raise UsageError(
+            "no plate map", where=str(plate), remedy="name one with --platemap platemap.csv"
+        )
+    return platemap
+
+
+def _read_platemaps(
+    files: Sequence[Path], plates: Sequence[Plate], settings: RunSettings
+) -> pd.DataFrame:
+    """Put the wells of all plates under one another."""
+    import pandas as pd
+
+    tables = [
+        read_platemap(file, plate, columns=settings.columns, target=settings.target)
+        for file, plate in zip(files, plates, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def deal(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:
+    """Deal wells into folds as the settings say."""
+    return make_folds(
+        wells,
+        target=target,
+        split=split,
+        unscored=settings.unscored,
+        folds=settings.folds,
+        seed=settings.seed,
+    )

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hts_classify.stream
+from hts_classify import RunSettings, predict, run
+from hts_classify.errors import DataError, HTSError, ModelError
+from hts_classify.files import read_json
+from hts_classify.models.protocol import Origin
+from hts_classify.predict import PredictSettings
+from hts_classify.progress import Progress
+from hts_classify.vocabulary import PATH
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score four fields at a time, so that a plate of 24 has several blocks."""
+    monkeypatch.setattr(hts_classify.stream, "_BLOCK", 4)
+
+
+class Paced(Progress):
+    """A listener that takes its time over a well, or is interrupted at one."""
+
+    def __init__(self, delay: Callable[[], float] = lambda: 0.0, stop_after: int = 0) -> None:
+        self.delay, self.left = delay, stop_after
+
+    def stage(self, name: str, total: int, unit: str = ""):  # type: ignore[no-untyped-def]
+        def advance(steps: int, size: int = 0) -> None:
+            time.sleep(self.delay())
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+        return nullcontext(advance)
+
+
+def tables(folder: Path) -> tuple[bytes, bytes]:
+    stem = folder / "predictions"
+    return stem.with_suffix(".parquet").read_bytes(), stem.with_suffix(".csv").read_bytes()
+
+
+def test_what_came_first_does_not_change_a_byte(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(0)
+    settings = PredictSettings(proba=True)
+    for name, delay in (("even", lambda: 0.0), ("odd", lambda: chance.uniform(0, 0.05))):
+        predict(
+            tiny_run / "models", tiny_plate, settings, out=tmp_path / name, progress=Paced(delay)
+        )
+    assert tables(tmp_path / "even") == tables(tmp_path / "odd")
+
+
+def test_a_stopped_prediction_goes_on_to_the_same_bytes(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    models = tiny_run / "models"
+    with pytest.raises(KeyboardInterrupt):
+        predict(models, tiny_plate, out=tmp_path / "one", progress=Paced(stop_after=5))
+    assert not (tmp_path / "one" / "predictions.csv").exists()
+    predict(models, tiny_plate, out=tmp_path / "one")
+    predict(models, tiny_plate, out=tmp_path / "whole")
+    assert tables(tmp_path / "one") == tables(tmp_path / "whole")
+    predict(models, tiny_plate, out=tmp_path / "whole")  # all is kept: nothing is streamed
+    assert tables(tmp_path / "one") == tables(tmp_path / "whole")
+
+
+def test_it_calls_as_the_run_did_on_wells_that_its_models_know(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    extraction = predict(tiny_run / "models", tiny_plate, out=tmp_path / "calls")
+    table = pd.read_parquet(tmp_path / "calls" / "predictions.parquet")
+    assert (table.groupby([PATH, "Level"]).size().unstack() == [24, 12]).all().all()
+    held = table[(table["Level"] == "field") & (table[PATH] == "cnn")].reset_index()
+    for column in ("Metadata_Well", "Metadata_Site"):
+        assert (held[column] == extraction.features[column]).all()
+
+
+class Slow:
+    """A model that says when and where it was asked, and takes a moment."""
+
+    classes = ("a", "b")
+    temperature = 1.0
+
+    def __init__(self, name: str, fail: bool = False) -> None:
+        self.name, self.fail = name, fail
+        self.asked: list[tuple[str, int]] = []
+
+    def scores(self, inputs: Any, *, origin: Origin) -> np.ndarray:
+        self.asked.append((threading.current_thread().name, len(inputs)))
+        if self.fail:
+            raise DataError("the tile is haunted")
+        return np.stack([np.ravel(inputs)[: len(inputs)]] * 2, axis=1) * [1.0, -1.0]
+
+
+def streaming(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Slow]:
+    models = {name: Slow(name, **options) for name in ("tas_svm", "cnn")}
+    monkeypatch.setattr(
+        sys.modules["hts_classify.predict"], "load", lambda name, *_a, **_k: models[name]
+    )
+    return models
+
+
+def test_fields_are_scored_while_others_are_read(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = streaming(monkeypatch)
+    seen: list[int] = []
+
+    def look() -> float:
+        seen.append(len(models["cnn"].asked))
+        return 0.1
+
+    predict(tiny_run / "models", tiny_plate, out=tmp_path / "calls", progress=Paced(look))
+    for model in models.values():
+        assert [where for where, _ in model.asked] == ["calling"] * 6
+        assert [count for _, count in model.asked] == [4] * 6
+    assert seen[-1] >= 1  # before the last well was told of
+
+
+def test_what_goes_wrong_in_scoring_ends_the_pass_with_its_reason(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming(monkeypatch, fail=True)
+    with pytest.raises(DataError, match="the tile is haunted"):
+        predict(tiny_run / "models", tiny_plate, out=tmp_path / "calls")
+    assert not [thread for thread in threading.enumerate() if thread.name == "calling"]
+
+
+def test_a_lost_field_changes_nothing_of_the_others(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    next(iter(sorted(plate.glob("*/*/0/0/c/0/0/0")))).unlink()
+    models = tiny_run / "models"
+    assert len(predict(models, plate, out=tmp_path / "holed").failures) == 1
+    predict(models, tiny_plate, out=tmp_path / "whole")
+    keys = ["Level", PATH, "Metadata_Well", "Metadata_Site"]
+    one, other = (
+        pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("holed", "whole")
+    )
+    both = one.merge(other, on=keys)
+    assert len(both) == len(one) == 2 * (23 + 12)
+    apart = both[~np.isclose(both["Score_fine_x"], both["Score_fine_y"], rtol=1e-4, atol=1e-5)]
+    assert set(apart["Metadata_Well"]) <= {one["Metadata_Well"].iloc[0]}
+
+
+def test_models_of_other_channels_than_their_folder_says_are_refused(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(tiny_run / "models", models)
+    card = models / "cnn.json"
+    card.write_text(json.dumps(read_json(card) | {"channels": ["GFP", "DNA"]}))
+    with pytest.raises(ModelError, match=r"cnn was trained on GFP, DNA, inputs\.json says"):
+        predict(models, tiny_plate, out=tmp_path / "calls")
+    assert not (tmp_path / "calls").exists()
+
+
+def test_other_ways_to_call_do_not_go_into_the_same_folder(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    predict(tiny_run / "models", tiny_plate, out=tmp_path / "calls")
+    for settings in (PredictSettings(aggregate="median"), PredictSettings(proba=True)):
+        with pytest.raises(HTSError, match="holds another run"):
+            predict(tiny_run / "models", tiny_plate, settings, out=tmp_path / "calls")
+
+
+def test_a_plate_is_scaled_by_its_own_controls(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    first = platemap.groupby("phenotype").head(1).index
+    platemap["control_type"] = "treatment"
+    platemap.loc[first, ["control_type", "phenotype"]] = ["negcon", None]
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    cnn = replace(quick.cnn, scaling="controls")
+    settings = replace(quick, cnn=cnn, platemap=tmp_path / "map.csv")
+    out = run(tiny_plate, settings, out=tmp_path / "out")
+    plate = tmp_path / "other.zarr"
+    shutil.copytree(tiny_plate, plate)
+    with pytest.raises(HTSError, match=r"no plate map; name one with --platemap"):
+        predict(out / "models", plate, out=tmp_path / "calls")
+    (tmp_path / "bare.csv").write_text(platemap.drop(columns="control_type").to_csv(index=False))
+    asked = PredictSettings(platemap=tmp_path / "bare.csv")
+    with pytest.raises(HTSError, match=r"no well is one .there is no column of control types"):
+        predict(out / "models", plate, asked, out=tmp_path / "calls")
+    assert not (tmp_path / "calls").exists()
+    asked = PredictSettings(platemap=tmp_path / "map.csv")
+    predict(out / "models", plate, asked, out=tmp_path / "calls")
+    own, again = (
+        pd.read_parquet(folder / "predictions.parquet") for folder in (out, tmp_path / "calls")
+    )
+    keys = ["Level", PATH, "Metadata_Well", "Metadata_Site"]
+    both = own[own["Role"] == "unlabelled"].merge(again, on=keys)
+    assert (both[PATH] == "cnn").any()
+    np.testing.assert_allclose(both["Score_fine_x"], both["Score_fine_y"], rtol=1e-4, atol=1e-6)
