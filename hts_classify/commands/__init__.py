@@ -110,9 +110,10 @@ def main(argv: Sequence[str]) -> int:
 
 def console() -> None:
     """Run the command that the shell asked for."""
-    # Read when PyTorch starts. Threads that spin while they wait gain a few per cent on an idle
-    # machine, and lose a factor of ten on one that others use too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read when PyTorch starts: how long a thread spins while it waits for work. At length it gains
+    # a little on an idle machine, and on one with other such programs all but stops them all.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     # A scheduler's end of time is an interrupt: what is done is kept, and the exit code says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

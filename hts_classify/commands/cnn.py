@@ -183,21 +183,24 @@ def cnn_settings(options: argparse.Namespace) -> CnnSettings:
 
 
 def varied(text: str) -> Augmentation:
-    """Take `turns,zoom=0.1` apart: what is not named is switched off.
+    """Take `turns,zoom=0.1` apart: what is not named is switched off, but for the network's crop.
 
     Examples
     --------
     >>> varied("zoom=0.1").turns, varied("zoom=0.1, turns").zoom, varied("none").turns
     (False, 0.1, False)
     """
-    parts: dict[str, Any] = {field.name: 0.0 for field in fields(Augmentation)} | {"turns": False}
-    words = [] if text.strip() == "none" else [word.strip() for word in text.split(",")]
+    none = text.strip() == "none"
+    parts: dict[str, Any] = {field.name: 0.0 for field in fields(Augmentation)}
+    parts |= {"turns": False, "crop": 0 if none else None}
+    words = [] if none else [word.strip() for word in text.split(",")]
     for word in words:
         name, given, amount = word.partition("=")
         try:
             if name not in parts or (name == "turns") == bool(given):
                 raise ValueError
-            parts[name] = float(amount) if given else True
+            kind = int if name == "crop" else float
+            parts[name] = kind(amount) if given else True
         except ValueError:
             known = ", ".join(f"{n}=…" for n in parts if n != "turns")
             raise argparse.ArgumentTypeError(f"{word!r}: use turns, {known}, or none") from None

@@ -47,7 +47,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--tile-size",
         type=int,
         metavar="N",
-        help="longest side of a CNN tile (default: what the network usually takes; compact 128)",
+        help="longest side of a CNN tile (default: what the network usually takes; compact 256)",
     )
     add_call_options(parser, "mean")
     add_engine_options(parser)

@@ -43,10 +43,13 @@ class Network(NamedTuple):
     """Longest side of a tile in pixels, unless asked otherwise; 0: an eighth of the field's."""
     pretrained: bool = True
     """There are ImageNet weights for it."""
+    crop: int = 0
+    """Side in pixels of the squares that training tiles are cut to, unless asked otherwise; 0:
+    whole tiles."""
 
 
 NETWORKS: Final[dict[str, Network]] = {
-    "compact": Network(16, 128, pretrained=False),
+    "compact": Network(16, 256, pretrained=False, crop=64),
     "jackal": Network(64, 0, pretrained=False),
     "resnet50": Network(32, 224),
     "inception_v3": Network(75, 299),
@@ -58,6 +61,9 @@ NETWORKS: Final[dict[str, Network]] = {
     "inception_resnet_v2": Network(75, 299),
 }
 """Networks by the name that `--cnn`, settings and saved models carry."""
+
+
+_LEAST_CROP: Final = 16
 
 
 def _number(default: float, least: float, below: float = math.inf) -> Any:
@@ -92,9 +98,15 @@ class Augmentation:
     """Gaussian noise of up to this standard deviation, in the units of the scaled tile."""
     cutout: float = _number(0.0, 0, 0.9)
     """A square of up to this share of the shorter side set to 0."""
+    crop: int | None = None
+    """Cut to a square of at most so many pixels a side at a random place: from a few fields, what
+    their cells have in common is learned rather than each field by heart. 0: whole tiles; by
+    default the network's (compact: 64, others: 0)."""
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.crop is not None and not (self.crop == 0 or self.crop >= _LEAST_CROP):
+            raise _refuse("crop", self.crop, f"0 or at least {_LEAST_CROP} pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +120,14 @@ class Learning:
     hts_classify.errors.UsageError: dropout is 1.5; give a number from 0 to below 1
     """
 
-    steps: int = _number(150, 1)
+    steps: int = _number(300, 1)
     """Fewest optimiser steps planned, so that a handful of tiles is seen often enough."""
     epochs: int = _number(20, 1)
     """Fewest passes over the training tiles planned; the larger plan counts."""
-    patience: int = _number(6, 1)
+    patience: int = _number(20, 1)
     """Rounds (twentieths of the plan) without a lower judged loss after which the search for the
-    length stops."""
+    length stops; 20 never does: with few tiles the loss may rise for half the plan and fall when
+    the rate does."""
     batch: int = _number(32, 2)
     """Most tiles in a step."""
     learning_rate: float | None = None
@@ -203,6 +216,12 @@ class CnnSettings:
         if self.learning.learning_rate is not None:
             return self.learning.learning_rate
         return 3e-4 if self.weights and self.tune != "head" else 3e-3
+
+    @property
+    def crop(self) -> int:
+        """Side of the squares that training tiles are cut to; 0: whole tiles."""
+        own = self.augmentation.crop
+        return NETWORKS[self.network].crop if own is None else own
 
     @property
     def tile(self) -> int:

@@ -29,6 +29,7 @@ _VARIED: Final = {
     "blur": "blur up to {:g} pixels",
     "noise": "noise up to {:g} deviations",
     "cutout": "cut-out up to {:.0%} of a side",
+    "crop": "random squares of {:d} pixels",
 }
 
 

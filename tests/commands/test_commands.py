@@ -258,7 +258,7 @@ def test_help_says_how_tiles_are_varied_by_default(capsys: pytest.CaptureFixture
     assert main(["run", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "the CNN:" in said
-    (default,) = re.findall(r"cutout; default: (\S+)\)", said)
+    (default,) = re.findall(r"crop; default: (\S+)\)", said)
     assert varied(default) == Augmentation()
 
 

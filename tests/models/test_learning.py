@@ -49,7 +49,8 @@ def watcher():
 
 def views(raw, prepare=lambda tiles, index: tiles / 255, **augmentation):
     tiles = Tiles(raw, prepare=prepare, device=CPU)
-    return TileViews(tiles, Augmentation(**augmentation), 0)
+    settings = CnnSettings(augmentation=Augmentation(**{"crop": 0} | augmentation))
+    return TileViews(tiles, settings)
 
 
 def noise(count, side=16):

@@ -16,7 +16,7 @@ from hts_classify.models.cnn.learning import Examples
 from hts_classify.models.cnn.networks import Compact, Net
 from hts_classify.models.cnn.search import ROUNDS, Plan, find, planned, refit
 from hts_classify.models.cnn.tiles import Tiles
-from hts_classify.models.settings import Augmentation, CnnSettings, Learning
+from hts_classify.models.settings import CnnSettings, Learning
 
 TARGETS = np.arange(24) % 2
 
@@ -25,7 +25,7 @@ def source():
     raw = np.random.default_rng(0).normal(0, 0.3, (24, 1, 16, 16)).astype(np.float32)
     raw[TARGETS == 1, :, ::4] += 2
     tiles = Tiles(raw, prepare=lambda tiles, index: tiles, device=torch.device("cpu"))
-    return TileViews(tiles, Augmentation(), 0)
+    return TileViews(tiles, CnnSettings())
 
 
 def halves(numbers=TARGETS, judged=TARGETS):

@@ -19,7 +19,7 @@ from .networks import Net
 from .search import Found, Plan, find, refit, refit_steps
 from .tiles import Tiles
 
-__all__ = ["Fit", "Trained", "train", "views_of"]
+__all__ = ["Fit", "Trained", "train"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Trained(NamedTuple):
 def train(fit: Fit, tiles: Tiles, numbers: NDArray[np.intp], halves: Split) -> Trained:
     """Find how long to learn from one half and judge on the other; then learn from every tile."""
     settings, frozen = fit.settings, fit.settings.tune == "head"
-    views = views_of(tiles, settings, fit.fresh().crop if not frozen else 0)
+    views = TileViews(tiles, settings, fit.fresh().crop)
     if frozen:
         whole = fit.fresh()
         source: FrozenFeatures | TileViews = FrozenFeatures(
@@ -83,11 +83,6 @@ def train(fit: Fit, tiles: Tiles, numbers: NDArray[np.intp], halves: Split) -> T
         whole.head.load_state_dict(net.head.state_dict())
         net = whole
     return Trained(net.eval(), found, steps, judged_logits.numpy().astype(np.float64))
-
-
-def views_of(tiles: Tiles, settings: CnnSettings, side: int) -> TileViews:
-    """Return tiles as a network sees them that takes crops of this side, or whole tiles (0)."""
-    return TileViews(tiles, settings.augmentation, side)
 
 
 def _head_of(net: Net) -> Net:

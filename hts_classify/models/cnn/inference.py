@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..settings import Augmentation, CnnSettings
+from ..settings import CnnSettings
 from .augment import augment, crop, orientations, turned
 from .device import autocast
 from .learning import Source
@@ -27,14 +27,15 @@ class TileViews:
     ----------
     tiles : Tiles
         Prepared tiles.
-    augmentation : Augmentation
+    settings : CnnSettings
         How training batches are varied.
     side : int
-        Side of the crop that the network takes; 0 takes whole tiles.
+        Side of the crop that the network takes always; 0: it takes whole tiles.
     """
 
-    def __init__(self, tiles: Tiles, augmentation: Augmentation, side: int) -> None:
-        self._tiles, self._augmentation, self._side = tiles, augmentation, side
+    def __init__(self, tiles: Tiles, settings: CnnSettings, side: int = 0) -> None:
+        self._tiles, self._augmentation, self._side = tiles, settings.augmentation, side
+        self._learned = side or min(settings.crop, *tiles.shape[1:])
 
     def batches(
         self, indices: Iterator[NDArray[np.intp]]
@@ -44,16 +45,14 @@ class TileViews:
 
     def varied(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Return a training batch, every tile varied in its own way."""
-        return self._cut(augment(batch, self._augmentation, generator), generator)
+        varied = augment(batch, self._augmentation, generator)
+        return crop(varied, self._learned, generator) if self._learned else varied
 
     def views(self, batch: Tensor, *, every: bool) -> Iterator[Tensor]:
         """Yield the batch as it is, or in every orientation; a crop is the centre's."""
-        batch = self._cut(batch, None)
+        batch = crop(batch, self._side) if self._side else batch
         for view in range(orientations(batch) if every else 1):
             yield turned(batch, view)
-
-    def _cut(self, batch: Tensor, generator: torch.Generator | None) -> Tensor:
-        return crop(batch, self._side, generator) if self._side else batch
 
 
 class FrozenFeatures:

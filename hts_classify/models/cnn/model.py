@@ -21,8 +21,8 @@ from ..protocol import Inputs, Origin, Split
 from ..settings import CnnSettings
 from .checkpoint import Checkpoint
 from .device import describe, pick, repeatable
-from .fitting import Fit, Trained, train, views_of
-from .inference import logits
+from .fitting import Fit, Trained, train
+from .inference import TileViews, logits
 from .networks import Net, check_tile, learned, make_network
 from .scaling import Scale
 from .tiles import Tiles
@@ -226,7 +226,7 @@ class Cnn:
         self._check(inputs)
         found = logits(
             net,
-            views_of(tiles, self.settings, net.crop),
+            TileViews(tiles, self.settings, net.crop),
             np.arange(len(inputs)),
             self.settings,
             every=self.settings.views,
