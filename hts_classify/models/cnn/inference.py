@@ -35,6 +35,7 @@ class TileViews:
 
     def __init__(self, tiles: Tiles, settings: CnnSettings, side: int = 0) -> None:
         self._tiles, self._augmentation, self._side = tiles, settings.augmentation, side
+        self.together = tiles.together
         self._learned = side or min(settings.crop, *tiles.shape[1:])
 
     def batches(
@@ -84,7 +85,7 @@ class FrozenFeatures:
         keys: NDArray[Any] | None = None,
         cache: MutableMapping[Any, Tensor] | None = None,
     ) -> None:
-        self._device = next(net.parameters()).device
+        self._device, self.together = next(net.parameters()).device, READ
         shared = keys is not None and cache is not None
         held: MutableMapping[Any, Tensor] = cache if shared else {}  # type: ignore[assignment]
         names = keys.tolist() if shared else list(range(count))  # type: ignore[union-attr]
@@ -125,7 +126,7 @@ def logits(
     device = next(net.parameters()).device
     found = []
     with torch.inference_mode():
-        for _, batch in source.batches(batched(index, READ)):
+        for _, batch in source.batches(batched(index, source.together)):
             total, count = None, 0
             for view in source.views(batch, every=every):
                 with autocast(device, settings.precision):
@@ -142,7 +143,7 @@ def _features(
     net.eval()
     device = next(net.parameters()).device
     with torch.no_grad():
-        for own, batch in views.batches(batched(index, READ)):
+        for own, batch in views.batches(batched(index, views.together)):
             seen = []
             for view in views.views(batch, every=settings.views):
                 with autocast(device, settings.precision):

@@ -34,6 +34,11 @@ _PASS, _STEP = 1, 2  # what a seed is for
 class Source(Protocol):
     """Batches of what a network sees: tiles, or what a frozen body made of them."""
 
+    @property
+    def together(self) -> int:
+        """Examples that are best scored together."""
+        ...
+
     def batches(
         self, indices: Iterator[NDArray[np.intp]]
     ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
