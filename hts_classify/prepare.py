@@ -15,7 +15,7 @@ from .errors import DataError, DesignError, UsageError
 from .extract import PassSettings, Scheduler, plan
 from .files import claim, digest
 from .fits import usable_controls
-from .models import CnnSettings, device_name
+from .models import CnnSettings, check_network, device_name
 from .models.settings import NETWORKS, check_device
 from .plate import (
     Columns,
@@ -39,7 +39,7 @@ __all__ = ["Job", "RunSettings", "deal", "prepare"]
 
 _EIGHTH: Final = (1, 8)
 _SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers"}
-_VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "zarr")
+_VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,9 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         inner_splits(folds.wells[folds.training(fold)], seed=settings.seed)
         if settings.cnn.scaling == "controls":
             _check_controls(folds, fold)
+    if settings.cnn.weights:
+        classes = wells[target].nunique()
+        check_network(settings.cnn, channels=len(plates[0].channels), classes=classes)
     machines = [device_name(device) for device in devices]
     description: dict[str, Any] = {
         "command": "run",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import safetensors.torch
 
 from hts_classify import RunSettings, View, run
 from hts_classify.errors import HTSError, UsageError
@@ -26,7 +27,9 @@ def test_a_file_of_weights_is_known_by_its_content(
     prepare([tiny_plate], replace(quick, cnn=cnn), tmp_path / "out")
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["settings"]["cnn"]["weights"] == "start.safetensors"
-    weights.write_bytes(weights.read_bytes() + b" ")
+    tensors = safetensors.torch.load_file(weights)
+    tensors["head.bias"] += 1
+    safetensors.torch.save_file(tensors, weights)
     with pytest.raises(UsageError, match="holds another run: weights was"):
         prepare([tiny_plate], replace(quick, cnn=cnn), tmp_path / "out")
 
@@ -34,7 +37,7 @@ def test_a_file_of_weights_is_known_by_its_content(
 @pytest.mark.parametrize(
     ("change", "shape"),
     [
-        ({}, (128, 128)),
+        ({}, (256, 256)),
         ({"tile_size": 64}, (64, 64)),
         ({"cnn": CnnSettings(network="mobilenet_v2")}, (224, 224)),
         ({"cnn": CnnSettings(network="jackal")}, (65, 65)),  # an eighth of 520

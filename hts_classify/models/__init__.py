@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .protocol import Classifier
 
-__all__ = ["CnnSettings", "device_name", "load", "make"]
+__all__ = ["CnnSettings", "check_network", "device_name", "load", "make"]
 
 
 def make(
@@ -92,6 +92,21 @@ def make(
             say=say,
         )
     raise _unknown(path_name)
+
+
+def check_network(settings: CnnSettings, *, channels: int, classes: int) -> None:
+    """Make a network once, before long work: weights that do not fit show now.
+
+    Raises
+    ------
+    ModelError
+        For weights that are damaged, cannot be fetched, or do not fit.
+    UsageError
+        For a network whose package is absent.
+    """
+    from .cnn.model import Cnn
+
+    Cnn(settings, device="cpu").check_weights(channels=channels, classes=classes)
 
 
 def device_name(device: str = "auto") -> str:

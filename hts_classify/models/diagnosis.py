@@ -291,7 +291,7 @@ def _still_falling(facts: Mapping[str, Any]) -> str:
         return ""
     return (
         f"{FINDINGS[5]}: over the last {STILL} rounds of the {planned} steps planned the judged"
-        f" loss fell from {before:.2f} to {end:.2f}. Train longer: --epochs{_longer(facts)}."
+        f" loss fell from {before:.2f} to {end:.2f}. Train longer: --steps {2 * planned}."
     )
 
 
@@ -355,12 +355,3 @@ def _pretrained(facts: Mapping[str, Any]) -> str:
     if facts.get("tune") == "all":
         return "--tune last or --tune head, which learn less of the network"
     return "another --cnn"
-
-
-def _longer(facts: Mapping[str, Any]) -> str:
-    """Return as many passes as twice the steps planned would be, to the next ten."""
-    tiles, batch = sum(facts.get("classes", {}).values()), facts.get("batch")
-    if not (tiles and batch):
-        return ""
-    passes = 2 * facts["steps"]["planned"] / math.ceil(tiles / batch)
-    return f" {math.ceil(passes / 10) * 10}"

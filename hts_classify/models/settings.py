@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from ..errors import UsageError
@@ -50,7 +50,7 @@ class Network(NamedTuple):
 
 NETWORKS: Final[dict[str, Network]] = {
     "compact": Network(16, 256, pretrained=False, crop=64),
-    "jackal": Network(64, 0, pretrained=False),
+    "jackal": Network(64, 0, pretrained=False, crop=64),
     "resnet50": Network(32, 224),
     "inception_v3": Network(75, 299),
     "densenet121": Network(32, 224),
@@ -61,9 +61,6 @@ NETWORKS: Final[dict[str, Network]] = {
     "inception_resnet_v2": Network(75, 299),
 }
 """Networks by the name that `--cnn`, settings and saved models carry."""
-
-
-_LEAST_CROP: Final = 16
 
 
 def _number(default: float, least: float, below: float = math.inf) -> Any:
@@ -105,8 +102,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         _check(self)
-        if self.crop is not None and not (self.crop == 0 or self.crop >= _LEAST_CROP):
-            raise _refuse("crop", self.crop, f"0 or at least {_LEAST_CROP} pixels")
+        if self.crop is not None and (type(self.crop) is not int or self.crop < 0):
+            raise _refuse("crop", self.crop, "a whole number of pixels, or 0 for whole tiles")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +201,17 @@ class CnnSettings:
                 f"there are no ImageNet weights for {self.network}",
                 remedy="train it from scratch, or name a file of its weights",
             )
+        known = NETWORKS[self.network]
+        if self.network == "jackal" and self.augmentation.crop not in (None, known.crop):
+            raise _refuse("crop", self.augmentation.crop, f"{known.crop}: jackal takes no other")
+        if 0 < self.crop < known.least:
+            raise _refuse("crop", self.crop, f"{known.least} or more: {self.network} needs them")
+        varied = replace(self.augmentation, turns=True, crop=None)
+        if self.tune == "head" and varied != Augmentation():
+            raise UsageError(
+                "a head learns from features that are computed once, in flips and turns alone",
+                remedy="augment with turns or none, or tune the last block",
+            )
         if self.tune != "all" and not self.weights:
             raise UsageError(
                 f"tune {self.tune!r} without weights: the rest would stay random",
@@ -221,6 +229,8 @@ class CnnSettings:
     def crop(self) -> int:
         """Side of the squares that training tiles are cut to; 0: whole tiles."""
         own = self.augmentation.crop
+        if self.tune == "head":
+            return 0
         return NETWORKS[self.network].crop if own is None else own
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ..models.settings import NETWORKS
+
 if TYPE_CHECKING:
     from .record import Record
 
@@ -53,7 +55,7 @@ def method(record: Record) -> list[tuple[str, str]]:
         rows.append(("grey levels", _SCALING.get(cnn["scaling"], cnn["scaling"])))
     if "augmentation" in cnn:
         seen = "; scores are means over flips and turns" if cnn.get("views") else ""
-        rows.append(("augmentation", varied(cnn["augmentation"]) + seen))
+        rows.append(("augmentation", varied(_cropped(cnn)) + seen))
     return rows
 
 
@@ -103,6 +105,15 @@ def varied(augmentation: Mapping[str, Any]) -> str:
         form.format(augmentation[key]) for key, form in _VARIED.items() if augmentation.get(key)
     ]
     return ", ".join(parts) or "none"
+
+
+def _cropped(cnn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how tiles were varied, with the crop that the network takes by itself."""
+    held = dict(cnn["augmentation"])
+    known = NETWORKS.get(cnn.get("network", ""))
+    if held.get("crop") is None and known and cnn.get("tune") != "head":
+        held["crop"] = known.crop
+    return held
 
 
 def _enlarged(cnn: Mapping[str, Any]) -> str:

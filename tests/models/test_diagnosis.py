@@ -168,7 +168,7 @@ def test_a_fit_that_still_improved_at_the_plans_end_is_told_to_go_on() -> None:
     steps = {"planned": 150, "taken": 150, "best": 150}
     (sentence,) = diagnose(fit(curve=falling, steps=steps))
     assert "over the last 5 rounds of the 150 steps planned the judged loss fell from" in sentence
-    assert sentence.endswith("Train longer: --epochs 100.")
+    assert sentence.endswith("Train longer: --steps 300.")
     assert diagnose(fit(curve=falling, steps=steps | {"planned": 200})) == []
     level = curve(20, judged_loss=np.r_[np.linspace(0.69, 0.3, 15), np.full(5, 0.299)])
     assert diagnose(fit(curve=level, steps=steps)) == []

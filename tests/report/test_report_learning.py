@@ -205,15 +205,15 @@ def test_the_page_says_how_the_network_was_made_and_fed(make_run: MakeRun) -> No
     cnn = CnnSettings(
         network="mobilenet_v2",
         weights="imagenet",
-        tune="head",
+        tune="last",
         scaling="controls",
         enlarge=96,
         augmentation=Augmentation(rotation=180, gain=0.1),
     )
     text = read(make_run({}, cnn=cnn.as_json(), features="tas", full_scale=4095)).text
     assert (
-        "mobilenet_v2 from ImageNet weights, its head alone learned, tiles of 32 pixels along the"
-        " longer side, enlarged to 96" in text
+        "mobilenet_v2 from ImageNet weights, its last block and its head learned, tiles of 32"
+        " pixels along the longer side, enlarged to 96" in text
     )
     assert "grey levels of each plate scaled by its negative controls" in text
     assert "flips and right-angle turns, rotation up to 180°, gain of each channel ±10%" in text
@@ -227,5 +227,5 @@ def test_settings_of_an_earlier_version_are_said_as_they_were(make_run: MakeRun)
 
 
 def test_no_augmentation_is_said(make_run: MakeRun) -> None:
-    cnn = CnnSettings(augmentation=Augmentation(turns=False), views=False)
+    cnn = CnnSettings(augmentation=Augmentation(turns=False, crop=0), views=False)
     assert "augmentation none" in read(make_run({}, cnn=cnn.as_json())).text

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...errors import UsageError
 from ..settings import CnnSettings
 from .augment import augment, crop, orientations, turned
-from .device import autocast
+from .device import autocast, is_memory_error
 from .learning import Source
 from .networks import Net
 from .tiles import READ, Tiles, batched
@@ -94,6 +95,7 @@ class FrozenFeatures:
             for place, features in zip(index.tolist(), found, strict=True):
                 held[names[place]] = features
         rows = [held[name] for name in names]
+        self._turns = settings.augmentation.turns
         self._kept = torch.stack(rows).to(self._device) if rows else torch.empty((0, 1, 0))
 
     def batches(
@@ -105,7 +107,8 @@ class FrozenFeatures:
 
     def varied(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Return one view of each tile, drawn at random."""
-        drawn = torch.randint(batch.shape[1], (len(batch),), generator=generator)
+        views = batch.shape[1] if self._turns else 1
+        drawn = torch.randint(views, (len(batch),), generator=generator)
         rows = torch.arange(len(batch), device=batch.device)
         return batch[rows, drawn.to(batch.device)]
 
@@ -122,11 +125,34 @@ def logits(
     A well turned upside down shows the same; the mean says so whatever the network learned, and
     is steadier than any one view of the few tiles that a plate has.
     """
+    size = source.together
+    while True:
+        try:
+            return _logits(net, source, batched(index, size), settings, every=every)
+        except RuntimeError as error:
+            if not is_memory_error(error):
+                raise
+        if size == 1:
+            raise UsageError(
+                "memory does not hold the scoring of a tile",
+                remedy="use a smaller network or tile size, or a device with more memory",
+            )
+        size //= 2
+
+
+def _logits(
+    net: nn.Module,
+    source: Source,
+    indices: Iterator[NDArray[np.intp]],
+    settings: CnnSettings,
+    *,
+    every: bool,
+) -> Tensor:
     net.eval()
     device = next(net.parameters()).device
     found = []
     with torch.inference_mode():
-        for _, batch in source.batches(batched(index, source.together)):
+        for _, batch in source.batches(indices):
             total, count = None, 0
             for view in source.views(batch, every=every):
                 with autocast(device, settings.precision):
@@ -143,7 +169,9 @@ def _features(
     net.eval()
     device = next(net.parameters()).device
     with torch.no_grad():
-        for own, batch in views.batches(batched(index, views.together)):
+        # always as many together: how many decides the last bits, and which are lacking must not
+        blocks = [np.resize(own, views.together) for own in batched(index, views.together)]
+        for own, batch in views.batches(iter(blocks)):
             seen = []
             for view in views.views(batch, every=settings.views):
                 with autocast(device, settings.precision):

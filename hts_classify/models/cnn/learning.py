@@ -259,7 +259,9 @@ class Learner:
 
     def _backward(self, batch: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         total, right = batch.new_zeros(()), batch.new_zeros(())
-        for part, own in zip(batch.chunk(self.parts), numbers.chunk(self.parts), strict=True):
+        for part, own in zip(
+            batch.tensor_split(self.parts), numbers.tensor_split(self.parts), strict=True
+        ):
             with autocast(self._device, self._settings.precision):
                 logits = self._call(part)
             losses = functional.cross_entropy(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +27,14 @@ from .fitting import Fit, Trained, train
 from .inference import TileViews, logits
 from .networks import Net, check_tile, learned, make_network
 from .scaling import Scale
-from .tiles import Tiles
+from .tiles import Tiles, tile_shape
 
 __all__ = ["Cnn"]
 
-_CARD = ("channels", "classes", "scale", "settings", "temperature", "tile_shape", "versions")
+_CARD = (
+    *("channels", "classes", "scale", "settings", "side"),
+    *("temperature", "tile_shape", "versions"),
+)
 
 
 class Cnn:
@@ -109,11 +114,23 @@ class Cnn:
         self._net: Net | None = None
         self._scale: Scale | None = None
         self._tile_shape: tuple[int, ...] = (0, 0, 0)
+        self._side = 0
 
     @property
     def device_name(self) -> str:
         """What computes: `cpu (2 threads)` or `cuda (NVIDIA …)`."""
         return describe(self._device)
+
+    def check_weights(self, *, channels: int, classes: int) -> None:
+        """Make the network as a fit would, and forget it.
+
+        Raises
+        ------
+        ModelError
+            For weights that are damaged, cannot be fetched, or do not fit.
+        """
+        with repeatable(self._device):
+            make_network(self.settings, channels=channels, classes=classes, say=lambda text: None)
 
     def fit(
         self,
@@ -157,7 +174,7 @@ class Cnn:
         UsageError
             When memory does not hold two tiles.
         """
-        self._said = []
+        self._said, self._side = [], 0
         classes, numbers = encode(inputs, targets)
         halves = usable_splits(inner, numbers, classes)[0]
         self._check(inputs)
@@ -166,7 +183,8 @@ class Cnn:
         tiles = self._tiles(inputs, scale, replace(origin, controls={}) if origin else None)
         tiles.keep(self.settings.cache_mib)
         identity = {
-            "settings": self.settings.as_json(),
+            "settings": self._said_settings(),
+            "tiles": hashlib.sha256(tiles.sample()).hexdigest(),
             "seed": seed,
             "classes": list(classes),
             "targets": digest(numbers.tolist()),
@@ -191,7 +209,7 @@ class Cnn:
         with repeatable(self._device):
             trained = train(fit, tiles, numbers, halves)
         self.classes, self._net, self._scale = classes, trained.net, scale
-        self._tile_shape = tiles.shape
+        self._tile_shape, self._side = tiles.shape, tiles.longest
         truth = numbers[np.asarray(halves[1], dtype=np.intp)]
         self.temperature = temperature(trained.judged, truth)
         return self._facts(trained, numbers, truth)
@@ -244,7 +262,8 @@ class Cnn:
             "channels": list(self.channels),
             "classes": list(self.classes),
             "scale": scale.as_json(),
-            "settings": self.settings.as_json(),
+            "settings": self._said_settings(),
+            "side": self._side,
             "temperature": self.temperature,
             "tile_shape": list(self._tile_shape),
             "versions": versions("numpy", "safetensors", "torch", "torchvision"),
@@ -271,7 +290,9 @@ class Cnn:
             )
             model._tile_shape = tuple(int(length) for length in card["tile_shape"])
             model._scale = Scale.from_json(card["scale"])
-            model.temperature = float(card["temperature"])
+            model.temperature, model._side = float(card["temperature"]), int(card["side"])
+            if not 0 < model.temperature < math.inf:
+                raise ValueError(f"a temperature of {model.temperature}")
             model.classes = tuple(card["classes"])
             channels, _, _ = model._tile_shape
         except (KeyError, TypeError, ValueError) as error:
@@ -325,13 +346,22 @@ class Cnn:
             self._said.append(text)
             self._tell(text)
 
+    def _said_settings(self) -> dict[str, Any]:
+        """Return the settings, with the weights' name: where they lie says nothing."""
+        return replace(self.settings, weights=Path(self.settings.weights).name).as_json()
+
+    def _enlarge(self, inputs: Inputs) -> int:
+        """Return the side to which tiles are enlarged: as much as those that were learned from."""
+        longest = max(tile_shape(inputs)[1:])
+        return round(self.settings.enlarge * longest / (self._side or longest))
+
     def _check(self, inputs: Inputs) -> None:
         """Refuse tiles that the network cannot take, before any is read in earnest."""
         plain = Tiles(
             inputs,
             prepare=lambda tiles, index: tiles,
             device=self._device,
-            enlarge=self.settings.enlarge,
+            enlarge=self._enlarge(inputs),
         )
         check_tile(self.settings.network, plain.shape)
 
@@ -340,7 +370,7 @@ class Cnn:
             inputs,
             prepare=scale.bound(origin),
             device=self._device,
-            enlarge=self.settings.enlarge,
+            enlarge=self._enlarge(inputs),
         )
 
     def _fresh(self, channels: int, classes: int, seed: int) -> Net:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ...errors import DataError
 from ..protocol import Inputs
+from .device import is_memory_error
 
 __all__ = ["READ", "Prepare", "Tiles", "batched", "tile_shape"]
 
@@ -61,11 +62,17 @@ class Tiles:
         self._kept: Tensor | None = None
         channels, *side = tile_shape(inputs)
         self._side = _enlarged((side[0], side[1]), enlarge)
+        self.longest = max(side)
         self.shape = channels, *self._side
 
     def __len__(self) -> int:
         """Return the number of tiles."""
         return len(self._inputs)
+
+    def sample(self) -> bytes:
+        """Return a few raw tiles, from all over them: what tells these inputs from others."""
+        some = np.unique(np.linspace(0, len(self) - 1, min(READ, len(self))).astype(np.intp))
+        return np.ascontiguousarray(self._inputs[some]).tobytes()
 
     @property
     def together(self) -> int:
@@ -75,7 +82,14 @@ class Tiles:
         return max(8, min(READ, _AT_ONCE // math.prod(self.shape)))
 
     def keep(self, most_mib: int) -> None:
-        """Keep every prepared tile on the device if they take no more than this."""
+        """Keep every prepared tile on the device if they take no more than this, and fit."""
+        try:
+            self._keep(most_mib)
+        except RuntimeError as error:
+            if not is_memory_error(error):
+                raise
+
+    def _keep(self, most_mib: int) -> None:
         if 0 < len(self) * math.prod(self.shape) * 4 <= most_mib * 2**20:
             kept = torch.empty((len(self), *self.shape), device=self._device).contiguous(
                 memory_format=torch.channels_last
