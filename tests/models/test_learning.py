@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hts_classify.errors import DataError, UsageError
-from hts_classify.models.cnn.inference import TileViews, logits
+from hts_classify.models.cnn.inference import FrozenFeatures, TileViews, logits
 from hts_classify.models.cnn.learning import (
     Examples,
     Learner,
@@ -19,7 +19,7 @@ from hts_classify.models.cnn.learning import (
     class_weights,
     steps_in_a_pass,
 )
-from hts_classify.models.cnn.networks import Net
+from hts_classify.models.cnn.networks import Net, make_network
 from hts_classify.models.cnn.tiles import Tiles
 from hts_classify.models.settings import Augmentation, CnnSettings, Learning
 
@@ -242,3 +242,35 @@ def test_logits_do_not_depend_on_a_tiles_orientation_when_every_view_counts():
     torch.testing.assert_close(first, second)
     first, second = logits(Corner(), both, np.arange(2), CnnSettings(), every=False)
     assert not torch.allclose(first, second)
+
+
+def test_frozen_features_do_not_depend_on_what_is_known_already():
+    """Of a tile, the same bits whether it is computed alone or with others."""
+    settings = CnnSettings(network="squeezenet1_1", learning=LEARNING, views=False)
+    torch.manual_seed(0)
+    net = make_network(settings, channels=1, classes=2, say=print)
+    raw = noise(5, side=40)
+    made = TileViews(Tiles(raw, prepare=lambda tiles, index: tiles / 255, device=CPU), settings)
+    keys, cache = np.arange(5), {}
+    FrozenFeatures(made, net, settings, count=5, keys=keys, cache=cache)
+    whole = dict(cache)
+    del cache[3]
+    FrozenFeatures(made, net, settings, count=5, keys=keys, cache=cache)
+    assert all(torch.equal(whole[key], cache[key]) for key in whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "inception_v3", "augmentation": Augmentation(crop=32)}, "75 or more"),
+        ({"network": "jackal", "augmentation": Augmentation(crop=32)}, "jackal takes no other"),
+        (
+            {"network": "resnet50", "weights": "w.pth", "tune": "head"}
+            | {"augmentation": Augmentation(noise=0.1)},
+            "computed once",
+        ),
+    ],
+)
+def test_settings_that_would_do_nothing_or_fail_late_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        CnnSettings(**options)

@@ -416,3 +416,34 @@ def test_real_weights_are_tuned_on_real_cells(shared_data, tmp_path):
     model.save(tmp_path)
     again = Cnn.load(tmp_path, device="cpu")
     assert again.scores(images[some][:4]).tobytes() == model.scores(images[some][:4]).tobytes()
+
+
+def test_a_checkpoint_of_other_tiles_is_refused(learning, tmp_path):
+    def interrupt(done, planned):
+        raise KeyboardInterrupt
+
+    model = Cnn(QUICK, device="cpu", checkpoint=tmp_path, on_epoch=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
+    with pytest.raises(ModelError, match=r"another fit \(its tiles differs\)"):
+        Cnn(QUICK, device="cpu", checkpoint=tmp_path).fit(
+            learning.inputs + 1, learning.targets, inner=learning.inner, seed=0
+        )
+
+
+def test_larger_tiles_are_enlarged_as_much_as_those_that_were_learned_from(learning):
+    """From 24 to 48 pixels, so from 30 to 60: a cell keeps its size."""
+    model = fitted(learning, settings=brief(3, enlarge=48))
+    seen = []
+    model._net.register_forward_pre_hook(lambda net, given: seen.append(given[0].shape[2:]))
+    model.scores(np.random.default_rng(0).uniform(0, 255, (2, 2, 30, 30)).astype(np.float32))
+    assert set(seen) == {(60, 60)}
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_a_temperature_that_is_none_is_refused(quick, tmp_path, value):
+    quick.save(tmp_path)
+    path = tmp_path / "cnn.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": value}))
+    with pytest.raises(ModelError, match="a temperature of"):
+        Cnn.load(tmp_path, device="cpu")

@@ -364,3 +364,14 @@ def test_timms_weights_without_a_network_say_what_to_do(monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"inception_resnet_v2 cannot be fetched \(no route"):
         made("inception_resnet_v2", "imagenet")
+
+
+def test_bytes_that_changed_in_an_archive_are_seen(tmp_path: Path) -> None:
+    """PyTorch reads over them; the archive's own checksums show them."""
+    path = tmp_path / "net.pth"
+    torch.save({"fc.weight": torch.arange(5000.0)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="does not match its checksum"):
+        read_weights(path)
