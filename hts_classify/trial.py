@@ -16,6 +16,7 @@ from typing import Any
 
 from .extract.spread import spread
 from .fits import Fits, Step
+from .models import set_threads, threads
 from .predictions import UNFOLDED
 from .progress import Advance, Progress
 from .timings import Timings
@@ -69,7 +70,7 @@ class Trial:
         name = f"{TITLES['cnn']} on {len(self.devices)} devices"
         with self.progress.stage(name, len(steps), "fits") as advance:
             for step, cost, said in spread(
-                _Elsewhere(self.fits), steps, self.devices, say=self.progress.note
+                _Elsewhere(self.fits, threads()), steps, self.devices, say=self.progress.note
             ):
                 for text in said:
                     self.progress.note(text)
@@ -95,10 +96,13 @@ class _Elsewhere:
     """Fits as another process does them."""
 
     fits: Fits
+    threads: int
+    """As many as here, so that the bytes are those of here."""
 
     def __call__(
         self, step: Step, device: str, shared: dict[Any, Any]
     ) -> tuple[Step, dict[str, float], list[str]]:
+        set_threads(self.threads)
         said: list[str] = []
         return step, self.fits.do(step, device, shared, say=said.append), said
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -159,7 +160,10 @@ def cluster() -> Iterator[str]:
     """A Dask scheduler with two workers, as it would run on a cluster; its address."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as running:
+    with (
+        mock.patch.dict(os.environ),  # Dask changes it, and leaves it so
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as running,
+    ):
         yield running.scheduler_address
 
 

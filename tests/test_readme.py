@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,11 @@ def test_the_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_the_cluster_example_renders_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     slurm = blocks("python")[0]
     names: dict[str, Any] = {}
-    exec(slurm, names)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        exec(slurm, names)
+    finally:
+        signal.signal(signal.SIGINT, before)  # dask-jobqueue puts its own there when imported
     script = capsys.readouterr().out
     names["cluster"].close()
     for line in ("#!/usr/bin/env bash", "#SBATCH -p short", "#SBATCH -t 02:00:00"):

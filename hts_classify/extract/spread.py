@@ -27,8 +27,8 @@ def spread(
 ) -> Iterator[Any]:
     """Call a function for each task, on each device one at a time.
 
-    A process has the threads that this one's environment gives it (`OMP_NUM_THREADS`). Ctrl-C ends
-    all of them at once, whatever they are at.
+    A process has this one's environment as it is, not the one thread that Dask would give it.
+    Ctrl-C ends all of them at once, whatever they are at.
 
     Parameters
     ----------

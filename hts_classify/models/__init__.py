@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .protocol import Classifier
 
-__all__ = ["CnnSettings", "check_network", "device_name", "load", "make"]
+__all__ = ["CnnSettings", "check_network", "device_name", "load", "make", "set_threads", "threads"]
 
 
 def make(
@@ -120,6 +120,20 @@ def device_name(device: str = "auto") -> str:
     from .cnn.device import describe, pick
 
     return describe(pick(device))
+
+
+def threads() -> int:
+    """Return how many threads the CNN takes on the CPU; its last digits depend on them."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def set_threads(count: int) -> None:
+    """Take as many threads as another process does, whatever this one's environment says."""
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:
