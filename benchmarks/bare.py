@@ -112,7 +112,7 @@ class Bare:
         for layout, word in LAYOUTS.items():
             net, ready = self.network(layout).train(), self.ready(layout)
             numbers = torch.arange(len(ready), device=self.device) % CLASSES
-            optimiser = torch.optim.AdamW(net.parameters(), fused=self.device.type == "cuda")
+            optimiser = torch.optim.AdamW(net.parameters(), fused=True)
             parts = list(zip(ready.split(batch), numbers.split(batch), strict=True))
             ways[word] = partial(self._learn, net, optimiser, parts, steps)
             few[word] = partial(self._learn, net, optimiser, parts, min(steps, 5))

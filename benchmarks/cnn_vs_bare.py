@@ -95,7 +95,7 @@ class Suite:
 
     def training(self) -> Iterator[Row | str]:
         """Set a fit beside a loop of forward, backward and step."""
-        cases = [("compact", 128, 32, 100), ("resnet50", 128, 16, 20)]
+        cases = [("compact", 128, 32, 100), ("resnet50", 128, 16, 60)]
         if self.on_gpu:
             cases = [("resnet50", 224, 128, 200), ("compact", 224, 128, 400)]
         if self.quick:

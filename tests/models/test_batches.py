@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hts_classify.errors import DataError
-from hts_classify.models.cnn.tiles import Tiles, tile_shape
+from hts_classify.models.cnn.tiles import Tiles
 
 CPU = torch.device("cpu")
 
@@ -93,7 +93,7 @@ def test_tiles_are_enlarged_to_the_longer_side_and_never_shrunk():
 @pytest.mark.parametrize("shape", [(4, 16, 16), (4, 0, 16, 16)])
 def test_what_is_no_tile_is_refused(shape):
     with pytest.raises(DataError, match=r"give \(channels, y, x\)"):
-        tile_shape(np.zeros(shape, dtype=np.float32))
+        made(np.zeros(shape, dtype=np.float32))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -102,3 +102,21 @@ def test_a_tile_that_is_not_finite_is_refused_by_number(value):
     raw[66, 0, 3, 3] = value
     with pytest.raises(DataError, match="example 66: the tile holds values that are not finite"):
         made(raw).keep(100)
+
+
+class Watched(np.ndarray):
+    """An array that remembers in which threads it was read."""
+
+    threads: set = set()  # noqa: RUF012  (shared on purpose)
+
+    def __getitem__(self, index):
+        self.threads.add(threading.current_thread())
+        return super().__getitem__(index)
+
+
+def test_tiles_in_memory_are_read_by_the_thread_that_wants_them():
+    raw = np.random.default_rng(0).normal(size=(5, 1, 8, 8)).astype(np.float32)
+    parts = [np.arange(3), np.arange(3, 5)]
+    found = [batch.numpy() for _, batch in made(raw.view(Watched)).batches(parts)]
+    np.testing.assert_array_equal(np.concatenate(found), raw)
+    assert Watched.threads == {threading.current_thread()}

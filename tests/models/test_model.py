@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -183,6 +184,34 @@ def test_scoring_reads_a_batch_at_a_time(quick, learning):
     scores = quick.scores(store)
     assert store.most <= 64
     np.testing.assert_allclose(scores[:48], quick.scores(learning.inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_number_of_cores(quick, unseen):
+    count, found = torch.get_num_threads(), []
+    try:
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            found.append(quick.scores(unseen.inputs))
+            assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(count)
+    np.testing.assert_array_equal(*found)
+
+
+def test_an_error_while_scoring_leaves_the_threads_as_they_were(quick, unseen, monkeypatch):
+    before = torch.get_num_threads()
+
+    def fail(tiles):
+        raise ValueError("no")
+
+    monkeypatch.setattr(quick._net, "forward", fail)
+    with pytest.raises(ValueError, match="no"):
+        quick.scores(unseen.inputs)
+    asked = []
+    thread = threading.Thread(target=lambda: asked.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert (torch.get_num_threads(), asked) == (before, [before])
 
 
 def test_facts_are_plain_json(quick):

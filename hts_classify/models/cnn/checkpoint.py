@@ -51,10 +51,12 @@ class Checkpoint:
         from safetensors.torch import save_file
 
         header = {"identity": json.dumps(self._identity), "notes": json.dumps(notes)}
-        held = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        # a copy of each: the format refuses what shares memory with another
+        held = {
+            key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()
+        }
         with whole(self._path) as part:
-            # a clone of what shares memory with another: the format refuses it
-            save_file({key: value.clone() for key, value in held.items()}, part, metadata=header)
+            save_file(held, part, metadata=header)
 
     def load(self) -> Saved | None:
         """Read the state; None where there is none.

@@ -53,14 +53,13 @@ class Trained(NamedTuple):
 def train(fit: Fit, tiles: Tiles, numbers: NDArray[np.intp], halves: Split) -> Trained:
     """Find how long to learn from one half and judge on the other; then learn from every tile."""
     settings, frozen = fit.settings, fit.settings.tune == "head"
-    views = TileViews(tiles, settings, fit.fresh().crop)
+    whole = fit.fresh()
+    views = TileViews(tiles, settings, whole.crop)
+    source: FrozenFeatures | TileViews = views
     if frozen:
-        whole = fit.fresh()
-        source: FrozenFeatures | TileViews = FrozenFeatures(
+        source = FrozenFeatures(
             views, whole, settings, count=len(tiles), keys=fit.keys, cache=fit.cache
         )
-    else:
-        source = views
     every, learning, judged = (
         Examples(source, numbers, np.asarray(index, dtype=np.intp), fit.classes)
         for index in (np.arange(len(tiles)), *halves)
@@ -71,7 +70,7 @@ def train(fit: Fit, tiles: Tiles, numbers: NDArray[np.intp], halves: Split) -> T
 
     plan = Plan(settings, fit.seed, fresh, fit.checkpoint, fit.on_round, fit.say)
     found = find(plan, learning, judged)
-    net = fresh()
+    net = fresh() if frozen else whole
     net.load_state_dict(found.weights)
     judged_logits = logits(net, source, judged.index, settings, every=settings.views)
     steps = 0

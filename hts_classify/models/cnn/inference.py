@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,6 +22,10 @@ from .networks import Net
 from .tiles import READ, Tiles, batched
 
 __all__ = ["FrozenFeatures", "TileViews", "logits"]
+
+_CORES: Final = 4
+"""As many as most machines have: a few tiles are cut into so many parts, wherever they are scored,
+so that the last bits are the same everywhere."""
 
 
 class TileViews:
@@ -38,6 +45,10 @@ class TileViews:
         self._tiles, self._augmentation, self._side = tiles, settings.augmentation, side
         self.together = tiles.together
         self._learned = side or min(settings.crop, *tiles.shape[1:])
+
+    def __getitem__(self, index: NDArray[np.intp]) -> Tensor:
+        """Return some tiles as one batch."""
+        return self._tiles[index]
 
     def batches(
         self, indices: Iterator[NDArray[np.intp]]
@@ -91,9 +102,8 @@ class FrozenFeatures:
         held: MutableMapping[Any, Tensor] = cache if shared else {}  # type: ignore[assignment]
         names = keys.tolist() if shared else list(range(count))  # type: ignore[union-attr]
         lacking = np.array([k for k, name in enumerate(names) if name not in held], np.intp)
-        for index, found in _features(views, net, settings, lacking):
-            for place, features in zip(index.tolist(), found, strict=True):
-                held[names[place]] = features
+        for place, features in zip(lacking, _features(views, net, settings, lacking), strict=True):
+            held[names[place]] = features
         rows = [held[name] for name in names]
         self._turns = settings.augmentation.turns
         self._kept = torch.stack(rows).to(self._device) if rows else torch.empty((0, 1, 0))
@@ -103,7 +113,11 @@ class FrozenFeatures:
     ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
         """Yield (indices, features (n, views, F)) for each of many batches."""
         for index in indices:
-            yield index, self._kept[torch.from_numpy(index).to(self._device)]
+            yield index, self[index]
+
+    def __getitem__(self, index: NDArray[np.intp]) -> Tensor:
+        """Return the features of some tiles: (n, views, F)."""
+        return self._kept[torch.from_numpy(index).to(self._device)]
 
     def varied(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Return one view of each tile, drawn at random."""
@@ -126,9 +140,11 @@ def logits(
     is steadier than any one view of the few tiles that a plate has.
     """
     size = source.together
+    if next(net.parameters()).device.type == "cpu":
+        size = max(1, min(size, math.ceil(len(index) / _CORES)))
     while True:
         try:
-            return _logits(net, source, batched(index, size), settings, every=every)
+            return _logits(net, source, [*batched(index, size)], settings, every=every)
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
@@ -143,37 +159,69 @@ def logits(
 def _logits(
     net: nn.Module,
     source: Source,
-    indices: Iterator[NDArray[np.intp]],
+    parts: Sequence[NDArray[np.intp]],
     settings: CnnSettings,
     *,
     every: bool,
 ) -> Tensor:
     net.eval()
     device = next(net.parameters()).device
-    found = []
-    with torch.inference_mode():
-        for _, batch in source.batches(indices):
-            total, count = None, 0
-            for view in source.views(batch, every=every):
-                with autocast(device, settings.precision):
-                    one = net(view).float()
-                total, count = one if total is None else total + one, count + 1
-            assert total is not None
-            found.append(total / count)
+
+    def mean(batch: Tensor) -> Tensor:
+        seen = []
+        for view in source.views(batch, every=every):
+            with autocast(device, settings.precision):
+                seen.append(net(view).float())
+        return torch.stack(seen).mean(dim=0)
+
+    found = [*_each(mean, source, parts, device)]
     return torch.cat(found).cpu() if found else torch.empty(0)
 
 
 def _features(
     views: TileViews, net: Net, settings: CnnSettings, index: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+) -> Iterator[Tensor]:
+    """Yield each tile's features, (views, F), on the CPU."""
     net.eval()
     device = next(net.parameters()).device
-    with torch.no_grad():
-        # always as many together: how many decides the last bits, and which are lacking must not
-        blocks = [np.resize(own, views.together) for own in batched(index, views.together)]
-        for own, batch in views.batches(iter(blocks)):
-            seen = []
-            for view in views.views(batch, every=settings.views):
-                with autocast(device, settings.precision):
-                    seen.append(net.body(view).float())
-            yield own, torch.stack(seen, dim=1).cpu()
+    # always as many together: how many decides the last bits, and which are lacking must not
+    parts = [np.resize(own, views.together) for own in batched(index, views.together)]
+
+    def body(batch: Tensor) -> Tensor:
+        seen = []
+        for view in views.views(batch, every=settings.views):
+            with autocast(device, settings.precision):
+                seen.append(net.body(view).float())
+        return torch.stack(seen, dim=1).cpu()
+
+    found = (tile for batch in _each(body, views, parts, device) for tile in batch)
+    yield from islice(found, len(index))
+
+
+def _each(
+    call: Callable[[Tensor], Tensor],
+    source: Source,
+    parts: Sequence[NDArray[np.intp]],
+    device: torch.device,
+) -> Iterator[Tensor]:
+    """Call for every batch, in order; on a CPU one batch a core, beside each other.
+
+    Cores that share a batch wait for each other after every layer, and far longer when somebody
+    else, the pass say, needs one of them. What a core does alone does not depend on their number
+    to the last bit, either.
+    """
+
+    def one(batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return call(batch)
+
+    if device.type != "cpu":
+        yield from (one(batch) for _, batch in source.batches(iter(parts)))
+        return
+    count = torch.get_num_threads()
+    with ThreadPoolExecutor(count, "scoring", torch.set_num_threads, (1,)) as cores:
+        try:
+            yield from cores.map(lambda index: one(source[index]), parts)
+        finally:
+            cores.shutdown(cancel_futures=True)
+            torch.set_num_threads(count)  # what new threads take

@@ -45,6 +45,10 @@ class Source(Protocol):
         """Yield (indices, batch) for each of many batches."""
         ...
 
+    def __getitem__(self, index: NDArray[np.intp]) -> Tensor:
+        """Return one batch."""
+        ...
+
     def varied(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Return a training batch, every example varied in its own way."""
         ...
@@ -209,11 +213,15 @@ class Learner:
         """Go back to what `state` returned at this step."""
         self.net.load_state_dict(_under("net", tensors))
         self.averaged.load_state_dict(_under("averaged", tensors))
+        groups = self._optimiser.state_dict()["param_groups"]
+        weights = [value for group in self._optimiser.param_groups for value in group["params"]]
         held: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimiser", tensors).items():
             number, _, key = name.partition(".")
+            own = weights[int(number)]
+            if value.shape == own.shape:  # the fused optimiser takes it to lie in the same order
+                value = torch.empty_like(own).copy_(value)
             held.setdefault(int(number), {})[key] = value
-        groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": held, "param_groups": groups})
         self.step, self.parts = step, parts
 
@@ -340,4 +348,5 @@ def _optimiser(parameters: list[nn.Parameter], pace: Pace) -> torch.optim.AdamW:
         # decaying the scale of a norm or a bias simplifies nothing
         {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=pace.rate)
+    # one pass over the weights instead of ten: a fifth of a ResNet-50's step on a CPU
+    return torch.optim.AdamW(groups, lr=pace.rate, fused=True)

@@ -27,7 +27,7 @@ from .fitting import Fit, Trained, train
 from .inference import TileViews, logits
 from .networks import Net, check_tile, learned, make_network
 from .scaling import Scale
-from .tiles import Tiles, tile_shape
+from .tiles import Tiles
 
 __all__ = ["Cnn"]
 
@@ -177,10 +177,10 @@ class Cnn:
         self._said, self._side = [], 0
         classes, numbers = encode(inputs, targets)
         halves = usable_splits(inner, numbers, classes)[0]
-        self._check(inputs)
+        raw = self._tiles(inputs)
         scale = Scale.fit(self.settings.scaling, inputs, origin)
         # the controls are measured already
-        tiles = self._tiles(inputs, scale, replace(origin, controls={}) if origin else None)
+        tiles = raw.prepared(scale.bound(replace(origin, controls={}) if origin else None))
         tiles.keep(self.settings.cache_mib)
         identity = {
             "settings": self._said_settings(),
@@ -235,13 +235,13 @@ class Cnn:
             Before `fit`.
         """
         net, scale = self._fitted()
-        tiles = self._tiles(inputs, scale, origin)
-        if tiles.shape[0] != self._tile_shape[0]:
+        raw = self._tiles(inputs)
+        if raw.shape[0] != self._tile_shape[0]:
             raise ModelError(
-                f"{tiles.shape[0]} channels for a model of {self._tile_shape[0]}",
+                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
                 remedy="give the channels that the model was trained on, in their order",
             )
-        self._check(inputs)
+        tiles = raw.prepared(scale.bound(origin))
         found = logits(
             net,
             TileViews(tiles, self.settings, net.crop),
@@ -350,28 +350,11 @@ class Cnn:
         """Return the settings, with the weights' name: where they lie says nothing."""
         return replace(self.settings, weights=Path(self.settings.weights).name).as_json()
 
-    def _enlarge(self, inputs: Inputs) -> int:
-        """Return the side to which tiles are enlarged: as much as those that were learned from."""
-        longest = max(tile_shape(inputs)[1:])
-        return round(self.settings.enlarge * longest / (self._side or longest))
-
-    def _check(self, inputs: Inputs) -> None:
-        """Refuse tiles that the network cannot take, before any is read in earnest."""
-        plain = Tiles(
-            inputs,
-            prepare=lambda tiles, index: tiles,
-            device=self._device,
-            enlarge=self._enlarge(inputs),
-        )
-        check_tile(self.settings.network, plain.shape)
-
-    def _tiles(self, inputs: Inputs, scale: Scale, origin: Origin | None) -> Tiles:
-        return Tiles(
-            inputs,
-            prepare=scale.bound(origin),
-            device=self._device,
-            enlarge=self._enlarge(inputs),
-        )
+    def _tiles(self, inputs: Inputs) -> Tiles:
+        """Return raw tiles; those that the network cannot take are refused before they are read."""
+        raw = Tiles(inputs, device=self._device, enlarge=self.settings.enlarge, learned=self._side)
+        check_tile(self.settings.network, raw.shape)
+        return raw
 
     def _fresh(self, channels: int, classes: int, seed: int) -> Net:
         torch.manual_seed(seed)

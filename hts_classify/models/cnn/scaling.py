@@ -26,7 +26,7 @@ from torch import Tensor
 from ...errors import DataError, DesignError, ModelError, UsageError
 from ..protocol import Inputs, Origin
 from ..settings import Scaling
-from .tiles import READ, Prepare, batched
+from .tiles import READ, Prepare, batched, read
 
 __all__ = ["Levels", "Scale", "standardise"]
 
@@ -303,14 +303,7 @@ def _eight_bits(values: Tensor) -> Tensor:
 def _read(inputs: Inputs, what: str = "example") -> Iterator[Tensor]:
     """Read every tile once, a batch at a time, as float32."""
     for index in batched(np.arange(len(inputs)), READ):
-        raw = np.array(inputs[index], dtype=np.float32, order="C")
-        if not (finite := np.isfinite(raw).all(axis=(1, 2, 3))).all():
-            raise DataError(
-                "the tile holds values that are not finite",
-                where=f"{what} {int(index[~finite][0])}",
-                remedy="leave it out",
-            )
-        yield torch.from_numpy(raw)
+        yield read(inputs, index, what)
 
 
 def _percentiles(batches: Iterable[Tensor]) -> list[tuple[float, float, float, float]]:

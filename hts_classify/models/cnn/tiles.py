@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ...errors import DataError
 from ..protocol import Inputs
 from .device import is_memory_error
 
-__all__ = ["READ", "Prepare", "Tiles", "batched", "tile_shape"]
+__all__ = ["READ", "Prepare", "Tiles", "batched", "read"]
 
 Prepare = Callable[[Tensor, NDArray[np.intp]], Tensor]
 """Raw tiles on the device and their places among the inputs to what a network sees."""
@@ -25,9 +26,9 @@ Prepare = Callable[[Tensor, NDArray[np.intp]], Tensor]
 READ: Final = 64
 """Tiles read at a time: far below what any machine holds, enough to keep its cores busy."""
 
-_AT_ONCE: Final = 2**21
-"""Values of a batch that is scored on a CPU: with more, what a layer leaves is out of the caches
-before the next one reads it (a ResNet-50 scores 64 tiles of 224² at half the speed of 13)."""
+_A_CORE: Final = 8
+"""Tiles that a core scores together: with more, what a layer leaves is out of its caches before
+the next one reads it."""
 
 _ON_GPU: Final = 256
 
@@ -36,18 +37,21 @@ _AHEAD: Final = 3
 
 
 class Tiles:
-    """Prepared tiles by index, on a device.
+    """Tiles by index, on a device.
 
     Parameters
     ----------
     inputs : Inputs
         Raw tiles, shape (n, c, y, x), any real type.
-    prepare : callable
-        What brings them to one scale.
     device : torch.device
         Where batches go.
+    prepare : callable, optional
+        What brings them to one scale; without it they stay raw.
     enlarge : int, optional
         Longer side to which they are enlarged; 0: are not.
+    learned : int, optional
+        Longer side of the tiles that a model learned from: `enlarge` is meant for those, and
+        others are enlarged as much.
 
     Raises
     ------
@@ -56,14 +60,33 @@ class Tiles:
     """
 
     def __init__(
-        self, inputs: Inputs, *, prepare: Prepare, device: torch.device, enlarge: int = 0
+        self,
+        inputs: Inputs,
+        *,
+        device: torch.device,
+        prepare: Prepare | None = None,
+        enlarge: int = 0,
+        learned: int = 0,
     ) -> None:
-        self._inputs, self._prepare, self._device = inputs, prepare, device
+        self._inputs, self._device = inputs, device
+        self._prepare = prepare or (lambda tiles, index: tiles)
         self._kept: Tensor | None = None
-        channels, *side = tile_shape(inputs)
-        self._side = _enlarged((side[0], side[1]), enlarge)
+        channels, *side = _tile_shape(inputs)
         self.longest = max(side)
+        """Longer side of a raw tile."""
+        self._side = _enlarged(
+            (side[0], side[1]), round(enlarge * self.longest / (learned or self.longest))
+        )
         self.shape = channels, *self._side
+        """Channels, rows and columns of a tile as it is handed out."""
+        # Those in memory are ready in no time, and a reading thread takes a core from the network.
+        self._in_line = device.type == "cpu" and isinstance(inputs, np.ndarray)
+
+    def prepared(self, prepare: Prepare) -> Self:
+        """Return the same tiles, brought to one scale."""
+        tiles = copy.copy(self)
+        tiles._prepare = prepare
+        return tiles
 
     def __len__(self) -> int:
         """Return the number of tiles."""
@@ -77,9 +100,7 @@ class Tiles:
     @property
     def together(self) -> int:
         """Tiles that are best scored together."""
-        if self._device.type != "cpu":
-            return _ON_GPU
-        return max(8, min(READ, _AT_ONCE // math.prod(self.shape)))
+        return _A_CORE if self._device.type == "cpu" else _ON_GPU
 
     def keep(self, most_mib: int) -> None:
         """Keep every prepared tile on the device if they take no more than this, and fit."""
@@ -117,6 +138,10 @@ class Tiles:
     def _read_ahead(
         self, indices: Iterable[NDArray[np.intp]]
     ) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+        if self._in_line:
+            for index in indices:
+                yield index, self._ready(self._raw(index), index)
+            return
         waiting: list[tuple[NDArray[np.intp], Future[Tensor]]] = []
         with ThreadPoolExecutor(1, thread_name_prefix="tiles") as reader:
             try:
@@ -133,14 +158,7 @@ class Tiles:
 
     def _raw(self, index: NDArray[np.intp]) -> Tensor:
         """Read tiles as float32, in memory from which a GPU can copy by itself."""
-        raw = np.array(self._inputs[index], dtype=np.float32, order="C")
-        if not (finite := np.isfinite(raw).all(axis=(1, 2, 3))).all():
-            raise DataError(
-                "the tile holds values that are not finite",
-                where=f"example {int(index[~finite][0])}",
-                remedy="leave the example out",
-            )
-        tiles = torch.from_numpy(raw)
+        tiles = read(self._inputs, index)
         return tiles.pin_memory() if self._device.type == "cuda" else tiles
 
     def _ready(self, raw: Tensor, index: NDArray[np.intp]) -> Tensor:
@@ -150,18 +168,36 @@ class Tiles:
         return tiles.contiguous(memory_format=torch.channels_last)
 
 
-def tile_shape(inputs: Inputs) -> tuple[int, int, int]:
-    """Return one tile's channels, rows and columns; `DataError` where there are none."""
-    shape = np.shape(inputs[np.arange(min(1, len(inputs)))])
-    if len(shape) != 4 or not all(shape[1:]):
-        raise DataError(f"tiles of shape {shape[1:]}", remedy="give (channels, y, x)")
-    return int(shape[1]), int(shape[2]), int(shape[3])
+def read(inputs: Inputs, index: NDArray[np.intp], what: str = "example") -> Tensor:
+    """Read raw tiles as float32.
+
+    Raises
+    ------
+    DataError
+        For values that are not finite; it names the first such tile.
+    """
+    raw = np.array(inputs[index], dtype=np.float32, order="C")
+    if not (finite := np.isfinite(raw).all(axis=(1, 2, 3))).all():
+        raise DataError(
+            "the tile holds values that are not finite",
+            where=f"{what} {int(index[~finite][0])}",
+            remedy="leave it out",
+        )
+    return torch.from_numpy(raw)
 
 
 def batched(index: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
     """Cut indices into runs of at most `size`."""
     for start in range(0, len(index), size):
         yield index[start : start + size]
+
+
+def _tile_shape(inputs: Inputs) -> tuple[int, int, int]:
+    """Return one tile's channels, rows and columns; `DataError` where there are none."""
+    shape = np.shape(inputs[np.arange(min(1, len(inputs)))])
+    if len(shape) != 4 or not all(shape[1:]):
+        raise DataError(f"tiles of shape {shape[1:]}", remedy="give (channels, y, x)")
+    return int(shape[1]), int(shape[2]), int(shape[3])
 
 
 def _enlarged(side: tuple[int, int], longest: int) -> tuple[int, int]:
