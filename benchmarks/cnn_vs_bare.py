@@ -4,7 +4,7 @@
     PYTHONPATH=. python benchmarks/cnn_vs_bare.py --device cuda [--weights mobilenet_v2.pth]
 
 The second line is for a GPU machine with a copy of this tree: it needs PyTorch, torchvision and
-NumPy alone; its rows are inference, training, ceiling and folds. Tiles are raw uint16, made in
+NumPy alone; its rows are inference, training, compiled, ceiling and folds. Tiles are raw uint16, made in
 NumPy from a seed, and in memory ("ready"). What is timed of ours is a whole `scores` or `fit`, with
 scaling, flips and turns, batching, copies to the device, averaged weights and judging. The bare
 network (`bare.py`) has float32 tensors ready on the device; it is called with the batch and in the
@@ -25,7 +25,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -116,6 +116,22 @@ class Suite:
             case = f"{network}, {side} px, training in batches of {batch} beside the bare loop"
             yield Row(case, 100 * loop / ours, 80, 100, "%")
             yield f"{case}: {rates(ours, loop, batch * steps)} tiles/s over {steps} steps ({way})"
+
+    def compiled(self) -> Iterator[Row | str]:
+        """Set a fit beside one whose network is compiled (on CUDA with CUDA graphs)."""
+        side, batch = (32, 8) if self.quick else (224, 128) if self.on_gpu else (64, 32)
+        numbers = np.arange(4 * batch + CLASSES) % CLASSES
+        tiles = made(numbers, 3, side)
+        for steps in (20, 40) if self.quick else (300, 600):
+            plain = CnnSettings(learning=Learning(steps=steps, epochs=1, batch=batch, refit=False))
+            fits = [
+                partial(self.fitted, settings, tiles, numbers)
+                for settings in (plain, replace(plain, compile=True))
+            ]
+            usual, compiled = turns(fits, self.rounds, self.device)
+            case = f"compact, {side} px, a fit of {steps} steps: speed of a compiled one"
+            yield Row(case, 100 * usual / compiled, None, 100, "%")
+            yield f"{case}: {np.median(usual):.1f} s, compiled {np.median(compiled):.1f} s"
 
     def plate(self) -> Iterator[Row | str]:
         """Set scoring from the plate beside the slower of reading it and of the network."""
@@ -241,11 +257,12 @@ def rates(ours: NDArray[np.float64], bare: NDArray[np.float64], tiles: int) -> s
 ROWS: dict[str, Callable[[Suite], Iterator[Row | str]]] = {
     "inference": Suite.inference,
     "training": Suite.training,
+    "compiled": Suite.compiled,
     "plate": Suite.plate,
     "ceiling": Suite.ceiling,
     "folds": Suite.folds,
 }
-USUAL = {"cpu": "inference,training,plate", "cuda": "inference,training,ceiling,folds"}
+USUAL = {"cpu": "inference,training,plate", "cuda": "inference,training,compiled,ceiling,folds"}
 
 
 def arguments() -> argparse.Namespace:
