@@ -4,9 +4,10 @@
     PYTHONPATH=. python benchmarks/cnn_vs_bare.py --device cuda [--weights mobilenet_v2.pth]
 
 The second line is for a GPU machine with a copy of this tree: it needs PyTorch, torchvision and
-NumPy alone; its rows are inference, training, compiled, ceiling and folds. Tiles are raw uint16, made in
-NumPy from a seed, and in memory ("ready"). What is timed of ours is a whole `scores` or `fit`, with
-scaling, flips and turns, batching, copies to the device, averaged weights and judging. The bare
+NumPy alone; its rows are inference, training, compiled, ceiling and folds (a CPU's: `--rows` adds
+compiled). Tiles are raw uint16, made in NumPy from a seed, and in memory ("ready"). What is timed
+of ours is a whole `scores` or `fit`, with scaling, flips and turns, batching, copies to the device,
+averaged weights and judging. The bare
 network (`bare.py`) has float32 tensors ready on the device; it is called with the batch and in the
 layout that are fastest of some, and learns with our batch. Both have the same threads. They take
 turns, A B A B, after a round that is not counted; a ratio is the median of the rounds', with its
