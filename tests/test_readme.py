@@ -22,6 +22,8 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # as it stands there, but for how long the CNN learns
+    monkeypatch.setattr("hts_classify.models.cnn.search.planned", lambda examples, settings: 20)
     monkeypatch.chdir(tmp_path)
     _, plate, arrays = blocks("python")
     names: dict[str, Any] = {}
