@@ -63,8 +63,8 @@ NETWORKS: Final[dict[str, Network]] = {
 """Networks by the name that `--cnn`, settings and saved models carry."""
 
 
-def _number(default: float, least: float, below: float = math.inf) -> Any:
-    """Declare a finite number of at least `least` and less than `below`."""
+def _number(default: float | None, least: float, below: float = math.inf) -> Any:
+    """Declare a finite number from `least` to below `below`; None only where it is the default."""
     return field(default=default, metadata={"range": (least, below)})
 
 
@@ -189,8 +189,9 @@ class CnnSettings:
     """`auto` is bfloat16 under autocast on CUDA, and float32 elsewhere."""
     compile: bool = False
     """Compile the network (`torch.compile`); with CUDA graphs on CUDA."""
-    cache_mib: int = _number(2048, 0)
-    """Training tiles are kept on the device up to this size, and read batch by batch above it."""
+    cache_mib: int | None = _number(None, 0)
+    """Training tiles are kept on the device up to this size, and read batch by batch above it; by
+    default 2,048, on a CUDA device half of what is free there."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -283,6 +284,8 @@ def _check(settings: Any) -> None:
     """Hold every field against its declaration."""
     for declared in fields(settings):
         value = getattr(settings, declared.name)
+        if value is None and declared.default is None:
+            continue
         if "range" in declared.metadata:
             _check_number(declared.name, value, declared.type, *declared.metadata["range"])
         elif (choices := _CHOICES.get(declared.name)) and value not in choices:
@@ -290,7 +293,7 @@ def _check(settings: Any) -> None:
 
 
 def _check_number(name: str, value: Any, kind: Any, least: float, below: float) -> None:
-    whole = kind == "int"
+    whole = kind in ("int", "int | None")
     good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not (good and math.isfinite(value) and least <= value < below):
         top = f"from {least:g} to below {below:g}" if below < math.inf else f"of at least {least:g}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hts_classify.errors import DataError
+from hts_classify.models.cnn.device import room
 from hts_classify.models.cnn.tiles import Tiles
 
 CPU = torch.device("cpu")
@@ -120,3 +121,9 @@ def test_tiles_in_memory_are_read_by_the_thread_that_wants_them():
     found = [batch.numpy() for _, batch in made(raw.view(Watched)).batches(parts)]
     np.testing.assert_array_equal(np.concatenate(found), raw)
     assert Watched.threads == {threading.current_thread()}
+
+
+def test_a_gpu_keeps_tiles_in_half_of_its_free_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * 2**30, 80 * 2**30))
+    assert room(torch.device("cuda", 0)) == 5 * 2**30
+    assert room(CPU) == 2 * 2**30

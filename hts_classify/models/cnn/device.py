@@ -11,7 +11,7 @@ import torch
 from ...errors import UsageError
 from ..settings import Precision, check_device
 
-__all__ = ["autocast", "describe", "is_memory_error", "pick", "repeatable"]
+__all__ = ["autocast", "describe", "is_memory_error", "pick", "repeatable", "room"]
 
 
 def pick(name: str) -> torch.device:
@@ -92,6 +92,14 @@ def repeatable(device: torch.device) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=lenient)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def room(device: torch.device) -> int:
+    """Return how many bytes of tiles may be kept on a device, unless asked otherwise."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free // 2
+    return 2 * 2**30
 
 
 def is_memory_error(error: RuntimeError) -> bool:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ...errors import DataError
 from ..protocol import Inputs
-from .device import is_memory_error
+from .device import is_memory_error, room
 
 __all__ = ["READ", "Prepare", "Tiles", "batched", "read"]
 
@@ -102,16 +102,16 @@ class Tiles:
         """Tiles that are best scored together."""
         return _A_CORE if self._device.type == "cpu" else _ON_GPU
 
-    def keep(self, most_mib: int) -> None:
+    def keep(self, most_mib: int | None) -> None:
         """Keep every prepared tile on the device if they take no more than this, and fit."""
         try:
-            self._keep(most_mib)
+            self._keep(room(self._device) if most_mib is None else most_mib * 2**20)
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
 
-    def _keep(self, most_mib: int) -> None:
-        if 0 < len(self) * math.prod(self.shape) * 4 <= most_mib * 2**20:
+    def _keep(self, most: int) -> None:
+        if 0 < len(self) * math.prod(self.shape) * 4 <= most:
             kept = torch.empty((len(self), *self.shape), device=self._device).contiguous(
                 memory_format=torch.channels_last
             )
