@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,10 @@ from .files import read_json, whole, write_json
 from .models import CnnSettings, make
 from .models.protocol import Inputs, Origin
 from .predictions import UNFOLDED, Aggregate, calls
+from .seen import FieldCrops, Tiles
 from .shards import TILE_ROW, feature_matrix
 from .splits import Folds, inner_splits
-from .tiles import TileStore
-from .vocabulary import CONTROL, PLATE, ROLE, TARGET, TITLES, UNLABELLED, WELL
+from .vocabulary import CONTROL, METADATA, PLATE, ROLE, TARGET, TITLES, UNLABELLED, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "Fits",
+    "Scored",
     "Step",
+    "called",
     "controls_of",
-    "inputs_of",
     "negative_controls",
     "scored",
+    "seen",
     "usable_controls",
 ]
 
@@ -51,8 +53,10 @@ _TOGETHER: Final = 256 * 2**20
 """Bytes of tiles that are read, then scored."""
 
 
-def inputs_of(path: str, features: pd.DataFrame, tiles: TileStore, rows: NDArray[Any]) -> Inputs:
-    """Return what one path sees of some fields: their features, or their tiles.
+def seen(
+    path: str, features: pd.DataFrame, tiles: Tiles, rows: NDArray[np.intp]
+) -> tuple[Inputs, NDArray[np.intp]]:
+    """Return what one path sees of some fields, and for each input the field that it is of.
 
     Parameters
     ----------
@@ -62,7 +66,22 @@ def inputs_of(path: str, features: pd.DataFrame, tiles: TileStore, rows: NDArray
         What the pass left.
     rows : ndarray of int
         Rows of `features`.
+
+    Returns
+    -------
+    inputs : Inputs
+        Features or tiles, one a field, or crops, of which a field may have several.
+    rows : ndarray of int, shape (inputs,)
+        Rows of `features`, in the order in which they were given.
     """
+    inputs = inputs_of(path, features, tiles, rows)
+    if path == "cnn" and isinstance(tiles, FieldCrops):
+        return inputs, np.repeat(rows, tiles.counts(features[TILE_ROW].to_numpy()[rows]))
+    return inputs, rows
+
+
+def inputs_of(path: str, features: pd.DataFrame, tiles: Tiles, rows: NDArray[np.intp]) -> Inputs:
+    """Return what one path sees of some fields: their features, or their tiles."""
     if path == "cnn":
         return tiles.view(features[TILE_ROW].to_numpy()[rows])
     return feature_matrix(features.iloc[rows])
@@ -77,41 +96,58 @@ def negative_controls(wells: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def controls_of(
-    path: str, features: pd.DataFrame, tiles: TileStore, wells: pd.DataFrame
+    path: str, features: pd.DataFrame, tiles: Tiles, wells: pd.DataFrame
 ) -> dict[str, Inputs]:
     """Return of each plate what a path sees of these wells: controls that set its scale."""
     joined = features[[PLATE, WELL]].reset_index(names="_row").merge(wells[[PLATE, WELL]])
     return {
-        str(plate): inputs_of(path, features, tiles, np.sort(part.to_numpy(np.intp)))
+        str(plate): seen(path, features, tiles, np.sort(part.to_numpy(np.intp)))[0]
         for plate, part in joined.groupby(PLATE, sort=True)["_row"]
     }
+
+
+class Scored(NamedTuple):
+    """What a model says of some fields."""
+
+    scores: NDArray[np.float64]
+    """Shape (inputs, classes)."""
+    rows: NDArray[np.intp]
+    """Row of `features` that each input is of."""
+    seconds: float = 0.0
+    """Time that the model took for inputs in memory."""
 
 
 def scored(
     model: Classifier,
     features: pd.DataFrame,
-    tiles: TileStore,
-    rows: NDArray[Any],
+    tiles: Tiles,
+    rows: NDArray[np.intp],
     controls: Mapping[str, Inputs],
-) -> tuple[NDArray[np.float64], float]:
-    """Score some fields with a trained model.
-
-    Returns
-    -------
-    scores : ndarray of float64, shape (rows, classes)
-    seconds : float
-        Time that the model took for inputs in memory.
-    """
-    inputs, plates = inputs_of(model.name, features, tiles, rows), features[PLATE].to_numpy()[rows]
+) -> Scored:
+    """Score all that a trained model sees of some fields."""
+    inputs, of = seen(model.name, features, tiles, rows)
+    plates = features[PLATE].to_numpy()[of]
     found, seconds = [np.empty((0, len(model.classes)))], 0.0
     together = max(64, _TOGETHER // (4 * prod(tiles.shape[1:])))
-    for start in range(0, len(rows), together):
-        part = np.arange(start, min(start + together, len(rows)))
+    for start in range(0, len(of), together):
+        part = np.arange(start, min(start + together, len(of)))
         batch, origin = inputs[part], Origin(plates[part], controls)
         begun = perf_counter()
         found.append(model.scores(batch, origin=origin))
         seconds += perf_counter() - begun
-    return np.concatenate(found), seconds
+    return Scored(np.concatenate(found), of, seconds)
+
+
+def called(model: Classifier, features: pd.DataFrame, found: Scored, **how: Any) -> pd.DataFrame:
+    """Make the calls of fields and wells from a model's scores; see `predictions.calls`."""
+    about = features[[name for name in features if str(name).startswith(METADATA)]]
+    return calls(
+        about.iloc[found.rows],
+        found.scores,
+        classes=model.classes,
+        path=model.name,
+        **how,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +177,7 @@ class Fits:
     out: Path
     """The run directory."""
     features: pd.DataFrame
-    tiles: TileStore
+    tiles: Tiles
     """What the pass left."""
     folds: Folds
     seed: int
@@ -187,10 +223,20 @@ class Fits:
         """
         training, tested = self._wells(step.fold)
         unit, splits = inner_splits(self.folds.wells[training], seed=self.seed)
-        learn, targets, inner = self._fields_of(training, splits)
-        rows, _, _ = self._fields_of(tested, [])
+        learn, score = self._fields_of(training), self._fields_of(tested).index.to_numpy(np.intp)
+        if learn[TARGET].nunique() < 2:
+            raise DesignError(
+                f"class {learn[TARGET].iloc[0]!r} alone is left to train on in one fold",
+                remedy="failures.csv lists the fields that were lost",
+            )
+        inputs, rows = seen(step.path, self.features, self.tiles, learn.index.to_numpy(np.intp))
+        shown = learn.loc[rows]
+        well = shown["_well"].to_numpy()
+        inner = [
+            (np.flatnonzero(np.isin(well, half)), np.flatnonzero(np.isin(well, judges)))
+            for half, judges in splits
+        ]
         controls = self._controls(step)
-        plates = self.features[PLATE].to_numpy()[learn]
         model = make(
             step.path,
             settings=self.cnn,
@@ -203,19 +249,18 @@ class Fits:
         )
         begun = perf_counter()
         chosen = model.fit(
-            inputs_of(step.path, self.features, self.tiles, learn),
-            targets,
+            inputs,
+            list(shown[TARGET]),
             inner=inner,
             seed=self.seed,
-            origin=Origin(plates, controls),
+            origin=Origin(shown[PLATE].to_numpy(), controls),
         )
         train_s = perf_counter() - begun
-        scores, score_s = scored(model, self.features, self.tiles, rows, controls)
-        table = calls(
-            self.features.iloc[rows],
-            scores,
-            classes=model.classes,
-            path=step.path,
+        found = scored(model, self.features, self.tiles, score, controls)
+        table = called(
+            model,
+            self.features,
+            found,
             fold=step.fold,
             aggregate=self.aggregate,
             temperature=chosen["temperature"],
@@ -230,9 +275,9 @@ class Fits:
         shutil.rmtree(self.checkpoint(step), ignore_errors=True)
         return {
             "train_s": train_s,
-            "score_s": score_s,
+            "score_s": found.seconds,
             "trained_fields": len(learn),
-            "scored_fields": len(rows),
+            "scored_fields": len(score),
         }
 
     def _is_saved(self, path: str) -> bool:
@@ -254,25 +299,12 @@ class Fits:
         wells = self.folds.wells[usable_controls(self.folds, step.fold)]
         return controls_of(step.path, self.features, self.tiles, wells)
 
-    def _fields_of(
-        self, wells: NDArray[np.bool_], splits: list[tuple[NDArray[Any], NDArray[Any]]]
-    ) -> tuple[NDArray[np.intp], list[str], list[tuple[NDArray[np.intp], NDArray[np.intp]]]]:
-        """Turn wells into rows of the features table, with their classes and inner splits."""
+    def _fields_of(self, wells: NDArray[np.bool_]) -> pd.DataFrame:
+        """Return the fields of some wells by their rows: plate, class, and which well it is."""
         part = self.folds.wells.loc[wells, [PLATE, WELL, TARGET]].reset_index(drop=True)
         part["_well"] = np.arange(len(part))
         fields = self.features[[PLATE, WELL]].reset_index(names="_row")
-        joined = fields.merge(part, on=[PLATE, WELL], how="inner").sort_values("_row")
-        well = joined["_well"].to_numpy()
-        inner = [
-            (np.flatnonzero(np.isin(well, learn)), np.flatnonzero(np.isin(well, judge)))
-            for learn, judge in splits
-        ]
-        if splits and part[TARGET].nunique() < 2:
-            raise DesignError(
-                f"class {part[TARGET].iloc[0]!r} alone is left to train on in one fold",
-                remedy="failures.csv lists the fields that were lost",
-            )
-        return joined["_row"].to_numpy(np.intp), list(joined[TARGET]), inner
+        return fields.merge(part, on=[PLATE, WELL], how="inner").set_index("_row").sort_index()
 
 
 def usable_controls(folds: Folds, fold: int) -> NDArray[np.bool_]:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import DesignError, ModelError, UsageError
-from .extract import Extraction, PassSettings, extract, plan
+from .extract import Extraction, PassSettings, extract
 from .files import claim, digest
-from .fits import controls_of, negative_controls, scored
+from .fits import Scored, called, controls_of, negative_controls, scored
 from .models import device_name, load
 from .models.card import read_card
 from .plate import (
@@ -24,8 +23,9 @@ from .plate import (
     read_platemap,
     select_channels,
 )
-from .predictions import UNFOLDED, Aggregate, calls, check_aggregate, with_proba, write_table
+from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, write_table
 from .progress import Progress
+from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
 from .vocabulary import CONTROL, PATHS
 
@@ -39,13 +39,19 @@ __all__ = ["PredictSettings", "predict"]
 _KEYS = (
     "aggregate",
     "channels",
+    "crop_size",
+    "crops",
+    "crops_per_field",
     "dtype",
     "features",
     "full_scale",
+    "labels",
     "scaling",
     "tile_scale",
     "volumes",
 )
+_MEASURED = ("features", "full_scale", "labels", "crops", "crop_size", "crops_per_field")
+"""What of a card the pass is asked for, by the same names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,22 +123,16 @@ def predict(
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)
     wells = _controls(path, plate, settings) if card["scaling"] == "controls" else None
+    asked = PassSettings(
+        scale=(card["tile_scale"][0], card["tile_scale"][1]),
+        **{name: card[name] for name in _MEASURED},
+    )
+    check_crops([plate], asked)
     progress.note(f"the CNN runs on {device_name(settings.device)}")
     _claim(out, plate, card, models, settings, aggregate)
-    asked = PassSettings(
-        features=card["features"],
-        full_scale=card["full_scale"],
-        scale=(card["tile_scale"][0], card["tile_scale"][1]),
-    )
     # A scale that controls set is known when all of them are read.
     streamed = [model for model in trained if wells is None or model.name != "cnn"]
-    stream = Stream(
-        streamed,
-        plate,
-        out,
-        size=plan([plate], asked)[1].names[0],
-        features=card["features"],
-    )
+    stream = Stream(streamed, plate, out, asked)
     with progress.stage("reading and calling", len(plate.fields), "fields") as advance:
 
         def on_well(_plate: str, well: str, cost: dict[str, float]) -> None:
@@ -141,16 +141,12 @@ def predict(
 
         with stream.scoring():
             extraction = extract(plate, out, asked, on_well=on_well, say=progress.note)
-    found = dict(
-        zip(
-            (model.name for model in streamed),
-            stream.scores(extraction.features, extraction.tiles),
-            strict=True,
-        )
-    )
+    extraction, tiles = keep_seen(out, asked, extraction)
+    names = [model.name for model in streamed]
+    found = dict(zip(names, stream.scores(extraction.features, tiles), strict=True))
     for model in trained:
         if wells is not None and model.name not in found:
-            found[model.name] = _scaled(model, extraction, wells, plate)
+            found[model.name] = _scaled(model, extraction.features, tiles, wells, plate)
     _write(out, trained, extraction, found, aggregate=aggregate, proba=settings.proba)
     return extraction
 
@@ -159,7 +155,7 @@ def _write(
     out: Path,
     trained: list[Classifier],
     extraction: Extraction,
-    found: dict[str, NDArray[np.float64]],
+    found: dict[str, Scored],
     *,
     aggregate: Aggregate,
     proba: bool,
@@ -168,11 +164,10 @@ def _write(
     import pandas as pd
 
     tables: list[pd.DataFrame] = [
-        calls(
+        called(
+            model,
             extraction.features,
             found[model.name],
-            classes=model.classes,
-            path=model.name,
             aggregate=aggregate,
             temperature=model.temperature,
         )
@@ -231,10 +226,9 @@ def _controls(path: str | Path, plate: Plate, settings: PredictSettings) -> pd.D
 
 
 def _scaled(
-    model: Classifier, extraction: Extraction, wells: pd.DataFrame, plate: Plate
-) -> NDArray[np.float64]:
+    model: Classifier, features: pd.DataFrame, tiles: Tiles, wells: pd.DataFrame, plate: Plate
+) -> Scored:
     """Score every field, the plate brought to the scale of its controls."""
-    features, tiles = extraction.features, extraction.tiles
     controls = controls_of(model.name, features, tiles, wells)
     if not controls:
         raise DesignError(
@@ -242,7 +236,7 @@ def _scaled(
             where=plate.path,
             remedy="failures.csv says why; models trained with another --scaling need none",
         )
-    return scored(model, features, tiles, np.arange(len(features)), controls)[0]
+    return scored(model, features, tiles, np.arange(len(features)), controls)
 
 
 def _card(models: Path) -> dict[str, Any]:

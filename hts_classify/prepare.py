@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import DataError, DesignError, UsageError
 from .extract import PassSettings, Scheduler, plan
+from .extract.settings import Crops
 from .files import claim, digest
 from .fits import usable_controls
 from .models import CnnSettings, check_network, device_name
@@ -27,6 +28,7 @@ from .plate import (
     resolve_column,
 )
 from .predictions import Aggregate, check_aggregate
+from .seen import check_crops
 from .splits import Folds, choose_split, inner_splits, make_folds
 from .tiles import Scale
 from .timings import Timings
@@ -68,6 +70,15 @@ class RunSettings:
     """The brightest value that the camera writes; by default the type's largest."""
     tile_size: int | None = None
     """Longest side of a tile in pixels; by default the network's own."""
+    crops: Crops = "none"
+    """What the CNN sees instead of a tile a field: full-resolution crops on a grid, or one an
+    object of the label image. A field without an object is left out of both paths."""
+    crop_size: int = 64
+    """Side of a crop in pixels."""
+    crops_per_field: int = 16
+    """Crops of a field: exactly (grid; a square number) or at the most (objects)."""
+    labels: str = ""
+    """Label image whose objects are cropped, and measured into `objects.parquet`."""
     exclude_flagged: bool = False
     """Leave out fields that are out of focus, saturated or without foreground."""
     cnn: CnnSettings = field(default_factory=CnnSettings)
@@ -111,7 +122,8 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     plates = open_plates(paths, view=settings.view)
     asked = _asked(settings)
     shapes = plan(plates, asked)[1]
-    _check_tiles(shapes.tiles[0], settings.cnn)
+    check_crops(plates, asked)
+    _check_tiles(asked, shapes.tiles[0], settings.cnn)
     platemaps = [_platemap(path, settings) for path in paths]
     wells = _read_platemaps(platemaps, plates, settings)
     target = resolve_column(wells, settings.target)
@@ -177,16 +189,26 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
 
 
 def _asked(settings: RunSettings) -> PassSettings:
-    """Return what the pass is asked for; tiles are as large as the network usually takes."""
-    size = settings.cnn.tile if settings.tile_size is None else settings.tile_size
+    """Return what the pass is asked for; tiles are as large as the network usually takes.
+
+    With crops they are the report's pictures alone, and of the usual size.
+    """
     asked = PassSettings(
         features=settings.features,
         full_scale=settings.full_scale,
         exclude_flagged=settings.exclude_flagged,
+        labels=settings.labels,
+        crops=settings.crops,
+        crop_size=settings.crop_size,
+        crops_per_field=settings.crops_per_field,
     )
-    if settings.tile_size is None and not size:
-        return replace(asked, scale=_EIGHTH)
-    return replace(asked, tile_sizes=(size,))
+    if settings.tile_size is not None:
+        return replace(asked, tile_sizes=(settings.tile_size,))
+    if settings.crops != "none":
+        return asked
+    if settings.cnn.tile:
+        return replace(asked, tile_sizes=(settings.cnn.tile,))
+    return replace(asked, scale=_EIGHTH)
 
 
 def _devices(names: str) -> tuple[str, ...]:
@@ -210,13 +232,16 @@ def _weights(cnn: CnnSettings) -> Path | None:
     return Path(cnn.weights)
 
 
-def _check_tiles(shape: tuple[int, int], cnn: CnnSettings) -> None:
-    """Refuse tiles that the network is too deep for."""
-    least, sides = NETWORKS[cnn.network].least, sorted(shape)
-    if min(sides) * max(1.0, cnn.enlarge / max(sides)) < least:
+def _check_tiles(asked: PassSettings, tile: tuple[int, int], cnn: CnnSettings) -> None:
+    """Refuse tiles or crops that the network is too deep for."""
+    what, flag, shape = "tiles", "--tile-size", tile
+    if asked.crops != "none":
+        what, flag, shape = "crops", "--crop-size", (asked.crop_size, asked.crop_size)
+    least = NETWORKS[cnn.network].least
+    if min(shape) * max(1.0, cnn.enlarge / max(shape)) < least:
         raise DataError(
-            f"tiles of {shape[0]} × {shape[1]} pixels; {cnn.network} takes {least} or more",
-            remedy="ask for a larger --tile-size, or --enlarge what there is",
+            f"{what} of {shape[0]} × {shape[1]} pixels; {cnn.network} takes {least} or more",
+            remedy=f"ask for a larger {flag}, or --enlarge what there is",
         )
 
 

@@ -27,6 +27,7 @@ from .fits import Fits
 from .plate import store_stem
 from .prepare import Job, RunSettings, deal, prepare
 from .progress import Progress
+from .seen import keep_seen
 from .splits import Folds
 from .trial import Trial
 from .vocabulary import FOLD, GROUP, METADATA, PLATE, ROLE, TARGET, WELL
@@ -88,11 +89,16 @@ def run(
     for note in job.notes:
         progress.note(note)
     extraction = _pass(job, progress)
+    read = len(extraction.features)
+    extraction, tiles = keep_seen(job.out, job.asked, extraction)
+    if lost := read - len(extraction.features):
+        progress.note(f"{lost} fields without an object are left out of both paths (failures.csv)")
+    crops = [] if job.asked.crops == "none" else [job.out / "crops.parquet"]
     folds = _folds(job, extraction, progress)
     fits = Fits(
         out=job.out,
         features=extraction.features,
-        tiles=extraction.tiles,
+        tiles=tiles,
         folds=folds,
         seed=settings.seed,
         cnn=settings.cnn,
@@ -101,6 +107,7 @@ def run(
         key=digest(
             extraction.stamp,
             job.out / "features.parquet",
+            *crops,
             job.out / "folds.csv",
             read_json(job.out / "run.json"),
         ),
@@ -129,7 +136,7 @@ def _pass(job: Job, progress: Progress) -> Extraction:
 
 
 def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
-    """Deal the wells that have a field into folds, and write them down."""
+    """Deal the wells that have a field for both paths into folds, and write them down."""
     read = extraction.features[[PLATE, WELL]].drop_duplicates()
     wells = job.wells.merge(read, on=[PLATE, WELL], how="inner")
     classes = (set(table[job.target].dropna().map(str)) for table in (job.wells, wells))
@@ -154,6 +161,10 @@ def _card(job: Job) -> dict[str, Any]:
         "features": job.settings.features,
         "full_scale": job.settings.full_scale,
         "tile_scale": list(job.scale),
+        "crops": job.settings.crops,
+        "crop_size": job.settings.crop_size,
+        "crops_per_field": job.settings.crops_per_field,
+        "labels": job.settings.labels if job.settings.crops == "objects" else "",
         "scaling": job.settings.cnn.scaling,
         "aggregate": job.settings.aggregate,
     }

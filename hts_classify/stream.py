@@ -14,21 +14,23 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .extract import PassSettings, plan
 from .extract.settings import folder_name
-from .fits import inputs_of
-from .models.protocol import Origin
+from .fits import Scored, scored
 from .plate import Plate
+from .seen import Tiles, usable
 from .shards import TILE_ROW, join_shards, tables_of
 from .tiles import TileStore
-from .vocabulary import PLATE, WELL, FeatureKind
+from .vocabulary import WELL
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from .models.protocol import Classifier
 
@@ -47,23 +49,15 @@ class Stream:
     plate : Plate
     out : Path
         Where the pass writes.
-    size : int
-        The name of its tiles.
-    features : {"tas", "pftas"}
-        What it measures.
+    asked : PassSettings
+        What it is asked for.
     """
 
     def __init__(
-        self,
-        models: Sequence[Classifier],
-        plate: Plate,
-        out: Path,
-        *,
-        size: int,
-        features: FeatureKind,
+        self, models: Sequence[Classifier], plate: Plate, out: Path, asked: PassSettings
     ) -> None:
-        self._models, self._plate, self._out = models, plate, out
-        self._size, self._features = size, features
+        self._models, self._plate, self._out, self._asked = models, plate, out, asked
+        self._size = plan([plate], asked)[1].names[0]
         self._blocks = _blocks(plate)
         self._block_of = {well: k for k, block in enumerate(self._blocks) for well in block}
         self._lacking = [set(block) for block in self._blocks]
@@ -100,13 +94,13 @@ class Stream:
         if not self._lacking[block]:
             self._ready.put(block)
 
-    def scores(self, features: pd.DataFrame, tiles: TileStore) -> list[NDArray[np.float64]]:
-        """Return each model's scores of all fields that the pass left, in their order.
+    def scores(self, features: pd.DataFrame, tiles: Tiles) -> list[Scored]:
+        """Return what each model says of all fields that the pass left, in their order.
 
         Parameters
         ----------
         features, tiles
-            What the pass left.
+            What the pass left, and the CNN sees.
         """
         rows = features[TILE_ROW].to_numpy()
         wells = features[WELL].map(self._block_of).to_numpy()
@@ -114,9 +108,13 @@ class Stream:
             part = features.iloc[np.flatnonzero(wells == block)]
             if any(set(part[TILE_ROW]) - found.keys() for found in self._found):
                 self._score(part, tiles)
+        every = np.arange(len(rows))
         return [
-            np.array([found[row] for row in rows]).reshape(len(rows), len(model.classes))
-            for model, found in zip(self._models, self._found, strict=True)
+            Scored(
+                np.concatenate([found[row] for row in rows]),
+                np.repeat(every, [len(found[row]) for row in rows]),
+            )
+            for found in self._found
         ]
 
     def _work(self) -> None:
@@ -129,20 +127,28 @@ class Stream:
 
     def _score_shards(self, wells: Sequence[str]) -> None:
         """Score the fields of some wells as their shards have them."""
-        folder = self._out / "features" / folder_name(self._plate.name)
-        shards = join_shards([folder / f"{well}.parquet" for well in wells])
         neighbours = 26 if self._plate.volumes else 8
-        table, _ = tables_of(shards, self._plate.channels, self._features, neighbours=neighbours)
-        if len(table):
-            self._score(table.to_pandas(), TileStore(self._out / "tiles.zarr", self._size))
+        table, _ = tables_of(
+            self._shards(wells), self._plate.channels, self._asked.features, neighbours=neighbours
+        )
+        crops = None
+        if self._asked.crops != "none":
+            crops = self._shards(wells, "crops").to_pandas()
+        store = TileStore(self._out / "tiles.zarr", self._size)
+        features, tiles = usable(self._out, self._asked, table.to_pandas(), store, crops)
+        if len(features):
+            self._score(features, tiles)
 
-    def _score(self, features: pd.DataFrame, tiles: TileStore) -> None:
+    def _shards(self, wells: Sequence[str], kind: str = "features") -> pa.Table:
+        folder = self._out / kind / folder_name(self._plate.name)
+        return join_shards([folder / f"{well}.parquet" for well in wells])
+
+    def _score(self, features: pd.DataFrame, tiles: Tiles) -> None:
         every = np.arange(len(features))
-        origin = Origin(features[PLATE].to_numpy())
-        for model, found in zip(self._models, self._found, strict=True):
-            inputs: Any = inputs_of(model.name, features, tiles, every)
-            scores = model.scores(inputs[every], origin=origin)
-            found.update(zip(features[TILE_ROW].tolist(), scores, strict=True))
+        for model, held in zip(self._models, self._found, strict=True):
+            found = scored(model, features, tiles, every, {})
+            fields = np.split(found.scores, np.searchsorted(found.rows, every[1:]))
+            held.update(zip(features[TILE_ROW].tolist(), fields, strict=True))
 
 
 def _blocks(plate: Plate) -> list[list[str]]:

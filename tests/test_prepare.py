@@ -42,6 +42,7 @@ def test_a_file_of_weights_is_known_by_its_content(
         ({"cnn": CnnSettings(network="mobilenet_v2")}, (224, 224)),
         ({"cnn": CnnSettings(network="jackal")}, (65, 65)),  # an eighth of 520
         ({"cnn": CnnSettings(network="jackal"), "tile_size": 100}, (100, 100)),
+        ({"cnn": CnnSettings(network="jackal"), "crops": "grid"}, (128, 128)),  # for pictures
     ],
 )
 def test_tiles_are_as_large_as_the_network_usually_takes(
@@ -109,6 +110,18 @@ def edited(plate: Path, folder: Path, edit: str) -> Path:
         ("", {"device": "cuda:99"}, "use .*c"),
         ("", {"aggregate": "mode"}, "use mean or median"),
         ("", {"folds": 1}, "folds"),
+        ("", {"crops": "grid", "crop_size": 65}, "smaller than a crop of 65 × 65; ask for a small"),
+        ("", {"crops": "grid", "crop_size": 32, "crops_per_field": 5}, "ask for a square number"),
+        ("", {"crops": "grid", "crop_size": 62, "crops_per_field": 16}, "ask for 1 to 3"),
+        ("", {"crops": "grid", "crop_size": 12}, "crops of 12 × 12 pixels; compact takes 16 or"),
+        (
+            "",
+            {"crops": "grid", "crop_size": 32, "cnn": CnnSettings(network="inception_v3")},
+            "crops of 32 × 32 pixels; inception_v3 takes 75 or more; ask for a larger --crop-size",
+        ),
+        ("", {"crops": "objects"}, "name one with --labels"),
+        ("", {"crops": "objects", "labels": "nuclei"}, "no field has a label image 'nuclei'; they"),
+        ("", {"crops": "tiles"}, "use none, grid or objects"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(

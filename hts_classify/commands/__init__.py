@@ -7,14 +7,16 @@ left out (see `failures.csv`); 130 interrupted (the same command goes on where i
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-from ..errors import HTSError, PlateError
+from ..errors import HTSError, PlateError, UsageError
 from . import convert, demo, extract, info, predict, run, synthetic
 
 __all__ = ["console", "main"]
@@ -34,10 +36,46 @@ hts-classify PLATE ... is short for hts-classify run PLATE ...
 hts-classify COMMAND --help says what a command takes."""
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses as everything here does: one line with the value and the remedy."""
+
+    def error(self, message: str) -> NoReturn:
+        self.refuse(message.removeprefix("argument "))
+
+    def refuse(self, what: str, instead: str = "") -> NoReturn:
+        """Refuse a call; what says its remedy itself gets no other."""
+        remedy = "" if "; " in what else f"{instead}see {self.prog} --help"
+        raise UsageError(what, where=self.prog.partition(" ")[2], remedy=remedy)
+
+    def check_flags(self, words: Sequence[str]) -> None:
+        """Refuse a flag that there is not; `parse_args` would first ask for what is missing."""
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        for word in takewhile(lambda word: word != "--", words):
+            flag = word.partition("=")[0]
+            if not flag.startswith("--") or " " in flag:
+                continue
+            if not any(name.startswith(flag) for name in known):
+                near = difflib.get_close_matches(flag[2:], [name[2:] for name in known], 1, 0.7)
+                self.refuse(f"no flag is called {flag}", f"try --{near[0]}, or " if near else "")
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser, commands = _parsers()
+    if not arguments or arguments[0] not in commands:
+        return parser.parse_args(arguments)
+    command = commands[arguments[0]]
+    command.check_flags(arguments[1:])
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        command.refuse(f"unknown argument {rest[0]!r}")
+    return options
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of everything, and those of the commands by name."""
     from .. import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hts-classify",
         description="What every well of a screen shows: TAS features into an SVM, and a CNN,"
         " from one read of the plate, on the same honest folds.",
@@ -51,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
         module.prepare_parser(command)
         command.set_defaults(call=module.run)
-    return parser
+    return parser, commands.choices
 
 
 def _may_be_plates(text: str) -> bool:
@@ -84,11 +122,10 @@ def main(argv: Sequence[str]) -> int:
             return PlateError.exit_code
         arguments.insert(0, "run")
     try:
-        options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse has printed what it had to say
-        return int(stop.code or 0)
-    try:
+        options = _parse(arguments)
         return int(options.call(options))
+    except SystemExit as stop:  # argparse has printed the help or the version
+        return int(stop.code or 0)
     except HTSError as error:
         print(f"hts-classify: {error}", file=sys.stderr)
         return error.exit_code

@@ -33,7 +33,7 @@ _LEARNING: Final = (
     "smoothing",
     "average",
 )
-_OWN: Final = ("weights", "tune", "scaling", "precision", "enlarge")
+_OWN: Final = ("weights", "tune", "scaling", "precision", "enlarge", "cache_mib")
 """Flags with the name of what they set, in `Learning` and in `CnnSettings`."""
 
 
@@ -133,6 +133,13 @@ def add_cnn_options(parser: argparse.ArgumentParser) -> None:
         help="default: auto, bfloat16 on CUDA and float32 elsewhere",
     )
     group.add_argument("--compile", action="store_true", help="compile the network")
+    group.add_argument(
+        "--cache-mib",
+        type=int,
+        metavar="N",
+        help="MiB of training tiles kept on the device; more are read batch by batch (default"
+        " 2048, or half of what is free on a GPU)",
+    )
     add_device_option(group, "; several, cuda:0,cuda:1, share the folds' fits")
 
 

@@ -8,7 +8,14 @@ from ..errors import UsageError
 from .plates import add_plate_options, add_view_options, open_plates
 from .terminal import TerminalProgress, left_out, plain_warnings
 
-__all__ = ["add_engine_options", "add_pass_options", "prepare_parser", "run", "sizes"]
+__all__ = [
+    "add_crop_options",
+    "add_engine_options",
+    "add_pass_options",
+    "prepare_parser",
+    "run",
+    "sizes",
+]
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
@@ -27,26 +34,9 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         metavar="N,…",
         help="longest side of a tile in pixels; one or more (default 128)",
     )
-    parser.add_argument(
-        "--labels", default="", metavar="NAME", help="label image whose objects are measured"
-    )
+    add_crop_options(parser, "full-resolution crops")
     parser.add_argument(
         "--objects", default="Cells", help="what its objects are called (default Cells)"
-    )
-    parser.add_argument(
-        "--crops",
-        choices=("none", "grid", "objects"),
-        default="none",
-        help="full-resolution crops: on a grid, or one an object of --labels (default none)",
-    )
-    parser.add_argument(
-        "--crop-size", type=int, default=64, help="side of a crop in pixels (default 64)"
-    )
-    parser.add_argument(
-        "--crops-per-field",
-        type=int,
-        default=16,
-        help="crops of a field: exactly (grid; 4, 9, 16 …) or at the most (objects); default 16",
     )
     parser.add_argument(
         "--retry-failed",
@@ -76,6 +66,28 @@ def add_pass_options(parser: argparse.ArgumentParser) -> None:
         "--exclude-flagged",
         action="store_true",
         help="leave out fields that are out of focus, saturated or without foreground",
+    )
+
+
+def add_crop_options(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add which crops are cut; `what` says what they are for."""
+    parser.add_argument(
+        "--labels", default="", metavar="NAME", help="label image whose objects are measured"
+    )
+    parser.add_argument(
+        "--crops",
+        choices=("none", "grid", "objects"),
+        default="none",
+        help=f"{what}: on a grid, or one an object of --labels (default none)",
+    )
+    parser.add_argument(
+        "--crop-size", type=int, default=64, help="side of a crop in pixels (default 64)"
+    )
+    parser.add_argument(
+        "--crops-per-field",
+        type=int,
+        default=16,
+        help="crops of a field: exactly (grid; 4, 9, 16 …) or at the most (objects); default 16",
     )
 
 

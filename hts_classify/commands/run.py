@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .cnn import add_call_options, add_cnn_options, cnn_settings
-from .extract import add_engine_options, add_pass_options
+from .extract import add_crop_options, add_engine_options, add_pass_options
 from .plates import add_plate_options, add_view_options, view_of
 from .terminal import TerminalProgress, left_out, plain_warnings
 
@@ -49,6 +49,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="longest side of a CNN tile (default: what the network usually takes; compact 256)",
     )
+    add_crop_options(parser, "full-resolution crops that the CNN sees instead of a tile a field")
     add_call_options(parser, "mean")
     add_engine_options(parser)
     add_cnn_options(parser)
@@ -87,6 +88,10 @@ def run(options: argparse.Namespace) -> int:
         features=options.features,
         full_scale=options.full_scale,
         tile_size=options.tile_size,
+        crops=options.crops,
+        crop_size=options.crop_size,
+        crops_per_field=options.crops_per_field,
+        labels=options.labels,
         exclude_flagged=options.exclude_flagged,
         cnn=cnn_settings(options),
         device=options.device,

@@ -1,4 +1,8 @@
-"""What the terminal shows: bars while work goes on, lines when it is done."""
+"""What the terminal shows: bars while work goes on, lines when it is done.
+
+Where standard error is no terminal, as in a batch job's log, a line a finished stage stands for
+its bar.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,14 @@ __all__ = ["TerminalProgress", "left_out", "plain_warnings"]
 
 
 class TerminalProgress(Progress):
-    """Bars and notes on standard error; no bars where that is no terminal."""
+    """Bars and notes on standard error; where that is no terminal, lines instead of bars."""
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Draw a bar for `total` steps, with speeds where the steps have a unit."""
         if not sys.stderr.isatty():
-            yield lambda steps, size=0: None
+            with _line(name, unit) as advance:
+                yield advance
             return
         from rich.console import Console
         from rich.progress import (
@@ -62,6 +67,37 @@ class TerminalProgress(Progress):
     def note(self, text: str) -> None:
         """Print a line."""
         print(text, file=sys.stderr)
+
+
+@contextmanager
+def _line(name: str, unit: str) -> Iterator[Advance]:
+    """Say in a line what was done and how long it took, once it is."""
+    done, since = 0, perf_counter()
+
+    def advance(steps: int, size: int = 0) -> None:
+        nonlocal done
+        done += steps
+
+    yield advance
+    what = f"{done} {unit} in " if unit else ""
+    print(f"{name}: {what}{_spelt(perf_counter() - since)}", file=sys.stderr, flush=True)
+
+
+def _spelt(seconds: float) -> str:
+    """Say how long something took.
+
+    Examples
+    --------
+    >>> _spelt(0.234), _spelt(12.3), _spelt(3725.0)
+    ('0.2 s', '12 s', '1 h 2 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 10:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 @contextmanager

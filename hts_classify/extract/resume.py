@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from ..errors import FieldError, UsageError
+from ..files import place
 from ..plate import Field, Plate
 from ..shards import has_key, held
+from ..tiles import CropStore
+from .settings import folder_name
 from .work import Job, Task
 
 __all__ = ["failed_only", "todo"]
@@ -68,6 +71,9 @@ def _states(job: Job, tasks: Sequence[Task]) -> list[tuple[Task, frozenset[int],
             # A well's objects and crops stand in one file each: it is done as a whole.
             companions = [job.shard(task.plate, task.well, kind) for kind in job.companions]
             whole = good == task.todo and all(has_key(path, key) for path in companions)
+            if "crops" in job.companions:
+                crops = CropStore(place(job.out) / "crops.zarr")
+                whole = whole and crops.has(folder_name(plate.name), task.well)
             return task, frozenset() if whole else task.todo, failed
         return task, task.todo - good, failed
 

@@ -123,17 +123,17 @@ def device_name(device: str = "auto") -> str:
 
 
 def threads() -> int:
-    """Return how many threads the CNN takes on the CPU; its last digits depend on them."""
-    import torch
+    """Return how many threads the CNN learns on, on the CPU; its last digits depend on them."""
+    from .cnn.device import threads
 
-    return torch.get_num_threads()
+    return threads()
 
 
 def set_threads(count: int) -> None:
     """Take as many threads as another process does, whatever this one's environment says."""
-    import torch
+    from .cnn.device import set_threads
 
-    torch.set_num_threads(count)
+    set_threads(count)
 
 
 def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:

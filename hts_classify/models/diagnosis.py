@@ -97,7 +97,7 @@ def diagnose(facts: Mapping[str, Any]) -> list[str]:
     list of str
         `<what>: <what is seen>. <What to try>.`, the most serious first, `<what>` one of
         `FINDINGS`; empty when nothing is amiss. Of the first four the first that holds is
-        said: the others follow from it.
+        said: the others follow from it. What underfits is not said to overfit, too.
 
     Examples
     --------
@@ -112,8 +112,9 @@ class out of the plate map.
     []
     """
     idle = next((said for rule in _IDLE if (said := rule(facts))), "")
-    rest = [rule(facts) for rule in (_overfits, _still_falling, _imbalanced, _cut)]
-    return [said for said in (idle, *rest) if said]
+    over = "" if idle.startswith(FINDINGS[3]) else _overfits(facts)
+    rest = [rule(facts) for rule in (_still_falling, _imbalanced, _cut)]
+    return [said for said in (idle, over, *rest) if said]
 
 
 def balanced_accuracy(confusion: ArrayLike) -> float | None:

@@ -26,6 +26,7 @@ _MOST_PANELS = 12
 _MOST_REASONS = 5
 _MOST_COUNTS = 4
 _MOST_PAIRS = 5
+_MOST_TRIALS = 10
 _ALL: Final = "all wells"
 _FLAG: Final = re.compile(r"(--[a-z][a-z-]*)")
 _STEP: Final = re.compile(r"cnn-(?:fold(\d+)|all)")
@@ -121,6 +122,9 @@ def learned(record: Record) -> dict[str, Any] | None:
         "panels": [panel(name, facts) for name, facts in [*curved.items()][:_MOST_PANELS]],
         "curves": len(curved),
         "rows": [row(name, facts) for name, facts in every.items()],
+        "trials": {name: tried(facts) for name, facts in every.items() if facts.get("trials")},
+        "most_trials": _MOST_TRIALS,
+        "tried": max((len(facts.get("trials", ())) for facts in every.values()), default=0),
         "pairs": pairs(every),
         "said": _said(every),
         "reasons": _reasons(record),
@@ -166,6 +170,28 @@ def row(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         "loss": _number(facts.get("judged_loss"), ".2f"),
         "temperature": _number(facts.get("temperature"), ".2f"),
     }
+
+
+def tried(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rates and decays that one fit tried, the lowest judged loss first.
+
+    The one with the rate and the decay that the fit learned with is marked: the first, or where
+    no loss was a number the settings' own.
+    """
+    trials = [(number, trial) for number, trial in enumerate(facts["trials"], start=1)]
+    trials.sort(key=lambda one: (one[1]["judged_loss"] is None, one[1]["judged_loss"] or 0.0))
+    keys = ("learning_rate", "weight_decay")
+    rows = [
+        {
+            "number": number,
+            "rate": _number(trial["learning_rate"], ".2g"),
+            "decay": _number(trial["weight_decay"], ".2g"),
+            "loss": _number(trial["judged_loss"], ".3f") or "not a number",
+            "taken": all(trial[key] == facts.get(key) for key in keys),
+        }
+        for number, trial in trials
+    ]
+    return [row for at, row in enumerate(rows) if at < _MOST_TRIALS or row["taken"]]
 
 
 def pairs(every: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, int, int]]:

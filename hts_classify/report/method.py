@@ -47,8 +47,7 @@ def method(record: Record) -> list[tuple[str, str]]:
         ("thresholds", thresholds(settings)),
         (
             "CNN",
-            f"{network(cnn)}, tiles of {max(record.tiles.shape[2:])} pixels along the longer"
-            f" side{_enlarged(cnn)}",
+            f"{network(cnn)}, {_tiles(settings, record)}{_enlarged(cnn)}",
         ),
     ]
     if "scaling" in cnn:
@@ -114,6 +113,20 @@ def _cropped(cnn: Mapping[str, Any]) -> dict[str, Any]:
     if held.get("crop") is None and known and cnn.get("tune") != "head":
         held["crop"] = known.crop
     return held
+
+
+def _tiles(settings: Mapping[str, Any], record: Record) -> str:
+    """Say what the CNN saw of a field."""
+    kind, size = settings.get("crops", "none"), settings.get("crop_size")
+    if kind == "grid":
+        return f"{settings['crops_per_field']} crops of {size} pixels a field at full resolution"
+    if kind == "objects":
+        most, labels = settings["crops_per_field"], settings["labels"]
+        return (
+            f"full-resolution crops of {size} pixels, one an object of {labels} and at most"
+            f" {most} a field"
+        )
+    return f"tiles of {max(record.tiles.shape[2:])} pixels along the longer side"
 
 
 def _enlarged(cnn: Mapping[str, Any]) -> str:

@@ -100,13 +100,22 @@ class CropStore:
             held.read_into(crops, np.arange(len(crops)), np.arange(len(crops)))
         return crops
 
-    def view(self, plates: Sequence[str], wells: Sequence[str], indices: Sequence[int]) -> CropView:
+    def view(
+        self,
+        plates: Sequence[str],
+        wells: Sequence[str],
+        indices: Sequence[int] | NDArray[Any],
+        *,
+        keys: NDArray[np.intp] | None = None,
+    ) -> CropView:
         """Return some crops as a model's inputs, read when they are asked for.
 
         Parameters
         ----------
         plates, wells, indices : sequences of equal length
             For each crop its plate, its well, and its place in the well's array.
+        keys : ndarray of int, optional
+            What tells each crop from every other one of a run.
 
         Raises
         ------
@@ -114,13 +123,13 @@ class CropStore:
             When a well has no crops, fewer than that, or ones of another shape or type than the
             first well's.
         """
-        keys = list(zip(plates, wells, strict=True))
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        held = [self._well(*key) for key in numbers]
-        of = np.array([numbers[key] for key in keys], np.intp)
+        names = list(zip(plates, wells, strict=True))
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        held = [self._well(*name) for name in numbers]
+        of = np.array([numbers[name] for name in names], np.intp)
         which = np.asarray(indices, np.intp)
         self._check(held, of, which)
-        return CropView(held, of, which)
+        return CropView(held, of, which, keys)
 
     def _check(self, held: list[_Well], of: NDArray[np.intp], indices: NDArray[np.intp]) -> None:
         """Refuse crops that do not stack, and ones that are not there."""
@@ -167,9 +176,15 @@ class CropView:
     """Some crops of a store, indexed from 0: what a model trains on and scores."""
 
     def __init__(
-        self, wells: Sequence[_Well], of: NDArray[np.intp], indices: NDArray[np.intp]
+        self,
+        wells: Sequence[_Well],
+        of: NDArray[np.intp],
+        indices: NDArray[np.intp],
+        keys: NDArray[np.intp] | None,
     ) -> None:
         self._wells, self._of, self._indices = wells, of, indices
+        self.keys = keys
+        """What tells each crop from every other one of a run; None where nobody said."""
 
     def __len__(self) -> int:
         """Return the number of crops."""

@@ -13,7 +13,7 @@ from made_runs import facts_of_a_fit, write_run
 
 from hts_classify.models.settings import Augmentation, CnnSettings
 from hts_classify.report import load_record, report, summary
-from hts_classify.report.learning import findings, learned, pairs, row
+from hts_classify.report.learning import findings, learned, pairs, row, tried
 
 MakeRun = Callable[..., Path]
 OLD = {
@@ -132,6 +132,43 @@ def test_a_run_in_which_nothing_is_amiss_says_so(make_run: MakeRun) -> None:
     good = make_run({"cnn-fold0": facts_of_a_fit()})
     assert "Nothing is amiss by the rules" in read(good).text
     assert not any(line.startswith("note: the CNN") for line in summary(load_record(good)))
+
+
+def searched(losses: list[float | None], taken: int) -> dict[str, Any]:
+    """Return facts of a fit that tried so many pairs, and took one of them."""
+    trials = [
+        {"learning_rate": 0.003 * 2**k, "weight_decay": 0.05 / 2**k, "judged_loss": loss}
+        for k, loss in enumerate(losses)
+    ]
+    keys = ("learning_rate", "weight_decay")
+    return facts_of_a_fit() | {"trials": trials} | {key: trials[taken][key] for key in keys}
+
+
+def test_a_search_shows_its_trials_and_which_was_taken(make_run: MakeRun) -> None:
+    own = searched([0.7, None, 0.412, 0.0], taken=3)
+    text = read(make_run({"cnn-fold0": own, "cnn-all": searched([0.5, 0.6], taken=0)})).text
+    assert "Learning rates and weight decays that were tried" in text
+    assert (
+        "fold 1 4 0.024 0.0063 0.000 taken 3 0.012 0.013 0.412 – 1 0.003 0.05 0.700 –"
+        " 2 0.006 0.025 not a number – all wells 1 0.003 0.05 0.500 taken 2 0.006 0.025 0.600 –"
+        in text
+    )
+    assert "comparison.json has all" not in text
+
+
+def test_of_many_trials_the_best_are_shown(make_run: MakeRun) -> None:
+    many = searched([float(k) for k in range(24)], taken=0)
+    assert [one["number"] for one in tried(many)] == list(range(1, 11))
+    assert "The best 10 of 24; comparison.json has all." in read(make_run({"cnn-all": many})).text
+
+
+def test_without_any_finite_loss_the_settings_own_pair_is_the_one_taken() -> None:
+    lines = tried(searched([None] * 12, taken=0))
+    assert [line["number"] for line in lines if line["taken"]] == [1]
+
+
+def test_a_run_without_a_search_shows_no_trials(run: Path) -> None:
+    assert "were tried" not in read(run).text
 
 
 def test_pairs_are_counted_over_the_folds_and_not_once_more_over_all_wells(run: Path) -> None:

@@ -11,7 +11,16 @@ import torch
 from ...errors import UsageError
 from ..settings import Precision, check_device
 
-__all__ = ["autocast", "describe", "is_memory_error", "pick", "repeatable", "room"]
+__all__ = [
+    "autocast",
+    "describe",
+    "is_memory_error",
+    "pick",
+    "repeatable",
+    "room",
+    "set_threads",
+    "threads",
+]
 
 
 def pick(name: str) -> torch.device:
@@ -49,6 +58,16 @@ def pick(name: str) -> torch.device:
     return torch.device("cuda", int(number) if number else torch.cuda.current_device())
 
 
+def threads() -> int:
+    """Return how many threads share an operation on the CPU."""
+    return torch.get_num_threads()
+
+
+def set_threads(count: int) -> None:
+    """Have so many threads share an operation, in this thread and in those that start now."""
+    torch.set_num_threads(count)
+
+
 def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 
@@ -59,7 +78,7 @@ def describe(device: torch.device) -> str:
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "mps":
         return "mps"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    return f"cpu ({threads()} threads)"
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ..settings import CnnSettings
 from .augment import augment, crop, orientations, turned
-from .device import autocast, is_memory_error
+from .device import autocast, is_memory_error, set_threads, threads
 from .learning import Source
 from .networks import Net
 from .tiles import READ, Tiles, batched
@@ -218,10 +218,10 @@ def _each(
     if device.type != "cpu":
         yield from (one(batch) for _, batch in source.batches(iter(parts)))
         return
-    count = torch.get_num_threads()
-    with ThreadPoolExecutor(count, "scoring", torch.set_num_threads, (1,)) as cores:
+    count = threads()
+    with ThreadPoolExecutor(count, "scoring", set_threads, (1,)) as cores:
         try:
             yield from cores.map(lambda index: one(source[index]), parts)
         finally:
             cores.shutdown(cancel_futures=True)
-            torch.set_num_threads(count)  # what new threads take
+            set_threads(count)  # what new threads take
