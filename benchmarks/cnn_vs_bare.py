@@ -138,24 +138,25 @@ class Suite:
         """Set scoring from the plate beside the slower of reading it and of the network."""
         from pass_plate import Spec, make_plate, warm
 
-        from hts_classify import extract, open_plate
-        from hts_classify.extract import TILE_SIZE
+        from hts_classify import PassSettings, extract, open_plate
         from hts_classify.shards import TILE_ROW
         from hts_classify.stream import Stream
 
-        spec = Spec(rows=2, columns=2, size=270) if self.quick else Spec(rows=4, columns=6)
+        spec = Spec(rows=2, columns=2, size=270) if self.quick else Spec(rows=4, columns=24)
         threads = torch.get_num_threads()
         with tempfile.TemporaryDirectory() as folder:
             with redirect_stdout(sys.stderr):  # it says what it writes
                 path = make_plate(Path(folder), spec)
             warm(path, spec)
             plate = open_plate(path)
-            first = extract(plate, Path(folder) / "first", workers=threads)
+            asked = PassSettings(tile_sizes=(CnnSettings().tile,))
+            first = extract(plate, Path(folder) / "first", asked, workers=threads)
             tiles = first.tiles.view(first.features[TILE_ROW].to_numpy())[
                 np.arange(len(plate.fields))
             ]
             settings = CnnSettings(learning=FEW)
-            model = self.fitted(settings, tiles, np.arange(len(tiles)) % CLASSES)
+            self.fitted(settings, tiles, np.arange(len(tiles)) % CLASSES).save(Path(folder))
+            model = Cnn.load(Path(folder), device=str(self.device), busy=True)
             call, way = Bare(settings, tiles, self.device).inference((16, 32, 64), times=VIEWS)
 
             def read() -> None:
@@ -165,11 +166,12 @@ class Suite:
             def score() -> None:
                 with tempfile.TemporaryDirectory(dir=folder) as out:
                     opened = open_plate(path)
-                    stream = Stream([model], opened, Path(out), size=TILE_SIZE, features="pftas")
+                    stream = Stream([model], opened, Path(out), asked)
                     with stream.scoring():
                         found = extract(
                             opened,
                             out,
+                            asked,
                             workers=threads,
                             on_well=lambda _plate, well, _cost: stream.done(well),
                         )

@@ -118,7 +118,7 @@ def predict(
     plate, card = open_plate(path, view=settings.view), _card(models)
     _check(plate, card, models)
     plate = select_channels(plate, card["channels"])
-    trained = [load(name, models, device=settings.device) for name in PATHS]
+    trained = [load(name, models, device=settings.device, busy=True) for name in PATHS]
     _check_channels(trained, card, models)
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)

@@ -136,8 +136,10 @@ def set_threads(count: int) -> None:
     set_threads(count)
 
 
-def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:
+def load(path_name: str, folder: Path, *, device: str = "auto", busy: bool = False) -> Classifier:
     """Read one path's trained classifier from the folder that `save` wrote into.
+
+    `busy`: others, a pass say, have work for the cores while it scores.
 
     Raises
     ------
@@ -153,7 +155,7 @@ def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:
     if path_name == "cnn":
         from .cnn.model import Cnn
 
-        return Cnn.load(folder, device=device)
+        return Cnn.load(folder, device=device, busy=busy)
     raise _unknown(path_name)
 
 

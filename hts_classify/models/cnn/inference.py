@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +21,6 @@ from .networks import Net
 from .tiles import READ, Tiles, batched
 
 __all__ = ["FrozenFeatures", "TileViews", "logits"]
-
-_CORES: Final = 4
-"""As many as most machines have: a few tiles are cut into so many parts, wherever they are scored,
-so that the last bits are the same everywhere."""
 
 
 class TileViews:
@@ -132,19 +127,26 @@ class FrozenFeatures:
 
 
 def logits(
-    net: nn.Module, source: Source, index: NDArray[np.intp], settings: CnnSettings, *, every: bool
+    net: nn.Module,
+    source: Source,
+    index: NDArray[np.intp],
+    settings: CnnSettings,
+    *,
+    every: bool,
+    busy: bool = False,
 ) -> Tensor:
     """Return the mean logits over one view, or every view, of each example; float32, on the CPU.
+
+    `busy`: others have work for the cores, see `_each`.
 
     A well turned upside down shows the same; the mean says so whatever the network learned, and
     is steadier than any one view of the few tiles that a plate has.
     """
     size = source.together
-    if next(net.parameters()).device.type == "cpu":
-        size = max(1, min(size, math.ceil(len(index) / _CORES)))
     while True:
         try:
-            return _logits(net, source, [*batched(index, size)], settings, every=every)
+            parts = [*batched(index, size)]
+            return _logits(net, source, parts, settings, every=every, busy=busy)
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
@@ -163,6 +165,7 @@ def _logits(
     settings: CnnSettings,
     *,
     every: bool,
+    busy: bool,
 ) -> Tensor:
     net.eval()
     device = next(net.parameters()).device
@@ -174,7 +177,7 @@ def _logits(
                 seen.append(net(view).float())
         return torch.stack(seen).mean(dim=0)
 
-    found = [*_each(mean, source, parts, device)]
+    found = [*_each(mean, source, parts, busy=busy and device.type == "cpu")]
     return torch.cat(found).cpu() if found else torch.empty(0)
 
 
@@ -194,7 +197,7 @@ def _features(
                 seen.append(net.body(view).float())
         return torch.stack(seen, dim=1).cpu()
 
-    found = (tile for batch in _each(body, views, parts, device) for tile in batch)
+    found = (tile for batch in _each(body, views, parts) for tile in batch)
     yield from islice(found, len(index))
 
 
@@ -202,20 +205,22 @@ def _each(
     call: Callable[[Tensor], Tensor],
     source: Source,
     parts: Sequence[NDArray[np.intp]],
-    device: torch.device,
+    *,
+    busy: bool = False,
 ) -> Iterator[Tensor]:
-    """Call for every batch, in order; on a CPU one batch a core, beside each other.
+    """Call for every batch, in order.
 
-    Cores that share a batch wait for each other after every layer, and far longer when somebody
-    else, the pass say, needs one of them. What a core does alone does not depend on their number
-    to the last bit, either.
+    Cores that share a batch wait for each other after every layer: the fastest way where they have
+    nothing else to do, and by far the slowest where somebody, the pass say, takes one of them away.
+    On a `busy` machine each core has a batch of its own. Its last bits then do not depend on the
+    number of cores, either.
     """
 
     def one(batch: Tensor) -> Tensor:
         with torch.inference_mode():
             return call(batch)
 
-    if device.type != "cpu":
+    if not busy:
         yield from (one(batch) for _, batch in source.batches(iter(parts)))
         return
     count = threads()

@@ -60,6 +60,8 @@ class Cnn:
         Told (done, planned) rounds while it learns; nothing is printed.
     say : callable, optional
         Told what a user should know: a head that was dropped, batches that were cut.
+    busy : bool, optional
+        Others have work for the cores while it scores: on a CPU each takes a batch of its own.
 
     Attributes
     ----------
@@ -101,6 +103,7 @@ class Cnn:
         cache: MutableMapping[Any, Any] | None = None,
         on_epoch: Callable[[int, int], None] | None = None,
         say: Callable[[str], None] | None = None,
+        busy: bool = False,
     ) -> None:
         self.settings = settings or CnnSettings()
         self.classes: tuple[str, ...] = ()
@@ -111,6 +114,7 @@ class Cnn:
         self._on_epoch = on_epoch or (lambda done, planned: None)
         self._said: list[str] = []
         self._tell = say or (lambda text: None)
+        self._busy = busy
         self._net: Net | None = None
         self._scale: Scale | None = None
         self._tile_shape: tuple[int, ...] = (0, 0, 0)
@@ -248,6 +252,7 @@ class Cnn:
             np.arange(len(inputs)),
             self.settings,
             every=self.settings.views,
+            busy=self._busy,
         )
         return found.reshape(-1, len(self.classes)).numpy().astype(np.float64)
 
@@ -271,7 +276,7 @@ class Cnn:
         write_json(folder / "cnn.json", card)
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> Self:
+    def load(cls, folder: Path, *, device: str = "auto", busy: bool = False) -> Self:
         """Read what `save` wrote; it scores as it did, and can be fitted anew.
 
         Raises
@@ -286,7 +291,10 @@ class Cnn:
         pick(device)  # what is wrong with the device is not wrong with the file
         try:
             model = cls(
-                CnnSettings.from_json(card["settings"]), device=device, channels=card["channels"]
+                CnnSettings.from_json(card["settings"]),
+                device=device,
+                channels=card["channels"],
+                busy=busy,
             )
             model._tile_shape = tuple(int(length) for length in card["tile_shape"])
             model._scale = Scale.from_json(card["scale"])
