@@ -122,14 +122,15 @@ def predict(
     _check_channels(trained, card, models)
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)
-    wells = _controls(path, plate, settings) if card["scaling"] == "controls" else None
+    platemap = _platemap(path, settings) if card["scaling"] == "controls" else None
+    wells = _controls(platemap, plate, settings) if platemap else None
     asked = PassSettings(
         scale=(card["tile_scale"][0], card["tile_scale"][1]),
         **{name: card[name] for name in _MEASURED},
     )
     check_crops([plate], asked)
     progress.note(f"the CNN runs on {device_name(settings.device)}")
-    _claim(out, plate, card, models, settings, aggregate)
+    _claim(out, plate, card, models, settings, aggregate, platemap)
     # A scale that controls set is known when all of them are read.
     streamed = [model for model in trained if wells is None or model.name != "cnn"]
     stream = Stream(streamed, plate, out, asked)
@@ -187,6 +188,7 @@ def _claim(
     models: Path,
     settings: PredictSettings,
     aggregate: str,
+    platemap: Path | None,
 ) -> None:
     """Write down what the folder is for, or check that it is for that."""
     weights = [file for file in sorted(models.iterdir()) if not file.name.startswith(".")]
@@ -200,12 +202,13 @@ def _claim(
             "inputs": card,
             "aggregate": aggregate,
             "proba": settings.proba,
+            "platemap": digest(platemap) if platemap else "",
         },
     )
 
 
-def _controls(path: str | Path, plate: Plate, settings: PredictSettings) -> pd.DataFrame:
-    """Return the wells with negative controls."""
+def _platemap(path: str | Path, settings: PredictSettings) -> Path:
+    """Return the plate map, which says where the controls are."""
     platemap = settings.platemap or find_platemap(path)
     if platemap is None:
         raise UsageError(
@@ -213,6 +216,11 @@ def _controls(path: str | Path, plate: Plate, settings: PredictSettings) -> pd.D
             where=str(path),
             remedy="name one with --platemap platemap.csv",
         )
+    return platemap
+
+
+def _controls(platemap: Path, plate: Plate, settings: PredictSettings) -> pd.DataFrame:
+    """Return the wells with negative controls."""
     wells = read_platemap(platemap, plate, columns=Columns(control=settings.control_column))
     controls = wells[negative_controls(wells)]
     if controls.empty:

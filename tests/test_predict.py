@@ -18,7 +18,7 @@ import pytest
 
 import hts_classify.stream
 from hts_classify import RunSettings, predict, run
-from hts_classify.errors import DataError, HTSError, ModelError
+from hts_classify.errors import DataError, HTSError, ModelError, UsageError
 from hts_classify.files import read_json
 from hts_classify.models.protocol import Origin
 from hts_classify.predict import PredictSettings
@@ -210,3 +210,7 @@ def test_a_plate_is_scaled_by_its_own_controls(
     both = own[own["Role"] == "unlabelled"].merge(again, on=keys)
     assert (both[PATH] == "cnn").any()
     np.testing.assert_allclose(both["Score_fine_x"], both["Score_fine_y"], rtol=1e-4, atol=1e-6)
+    platemap["control_type"] = "negcon"
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    with pytest.raises(UsageError, match="platemap"):
+        predict(out / "models", plate, asked, out=tmp_path / "calls")
