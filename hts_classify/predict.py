@@ -48,6 +48,7 @@ _KEYS = (
     "labels",
     "scaling",
     "tile_scale",
+    "view",
     "volumes",
 )
 _MEASURED = ("features", "full_scale", "labels", "crops", "crop_size", "crops_per_field")
@@ -129,6 +130,9 @@ def predict(
         **{name: card[name] for name in _MEASURED},
     )
     check_crops([plate], asked)
+    for what, own in plate.view.summary().items():
+        if own != (learned := card["view"].get(what)):
+            progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")
     progress.note(f"the CNN runs on {device_name(settings.device)}")
     _claim(out, plate, card, models, settings, aggregate, platemap)
     # A scale that controls set is known when all of them are read.

@@ -158,6 +158,7 @@ def _card(job: Job) -> dict[str, Any]:
         "channels": list(job.plates[0].channels),
         "dtype": job.plates[0].dtype,
         "volumes": job.plates[0].volumes,
+        "view": job.plates[0].view.summary(),
         "features": job.settings.features,
         "full_scale": job.settings.full_scale,
         "tile_scale": list(job.scale),

@@ -21,6 +21,7 @@ from hts_classify import RunSettings, predict, run
 from hts_classify.errors import DataError, HTSError, ModelError, UsageError
 from hts_classify.files import read_json
 from hts_classify.models.protocol import Origin
+from hts_classify.plate import View
 from hts_classify.predict import PredictSettings
 from hts_classify.progress import Progress
 from hts_classify.vocabulary import PATH
@@ -214,3 +215,19 @@ def test_a_plate_is_scaled_by_its_own_controls(
     platemap.to_csv(tmp_path / "map.csv", index=False)
     with pytest.raises(UsageError, match="platemap"):
         predict(out / "models", plate, asked, out=tmp_path / "calls")
+
+
+def test_a_plate_that_is_read_in_another_way_is_said(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    class Listening(Progress):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    said: list[str] = []
+    settings = PredictSettings(view=View(z=0))
+    predict(tiny_run / "models", tiny_plate, settings, out=tmp_path / "a", progress=Listening())
+    assert "tiny is read with z 0, the models learned max" in said
+    said.clear()
+    predict(tiny_run / "models", tiny_plate, out=tmp_path / "b", progress=Listening())
+    assert not [text for text in said if "the models learned" in text]

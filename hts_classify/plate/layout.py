@@ -54,6 +54,17 @@ class View:
     hdf5_path: str = ""
     """Where somebody else's HDF5 keeps a field, as `/{well}/{field}`."""
 
+    def summary(self) -> dict[str, Any]:
+        """Return what changes the pixels themselves (JSON): a model learned from them as they were.
+
+        Examples
+        --------
+        >>> View(level=1, illumination=(("DNA", "dna.npy"),)).summary()
+        {'level': 1, 'z': 'max', 'illumination': ['DNA']}
+        """
+        corrected = sorted(channel for channel, _ in self.illumination)
+        return {"level": self.level, "z": self.z, "illumination": corrected}
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> View:
         """Make a view of what `asdict` and JSON made of one; other keys are left alone."""
