@@ -253,7 +253,7 @@ class Fits:
             list(shown[TARGET]),
             inner=inner,
             seed=self.seed,
-            origin=Origin(shown[PLATE].to_numpy(), controls),
+            origin=Origin(shown[PLATE].to_numpy(), controls, rows),
         )
         train_s = perf_counter() - begun
         found = scored(model, self.features, self.tiles, score, controls)

@@ -129,7 +129,7 @@ def predict(
         scale=(card["tile_scale"][0], card["tile_scale"][1]),
         **{name: card[name] for name in _MEASURED},
     )
-    check_crops([plate], asked)
+    check_crops([plate], asked, remedy="the models learned from such crops; train on this plate")
     for what, own in plate.view.summary().items():
         if own != (learned := card["view"].get(what)):
             progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")

@@ -122,7 +122,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     plates = open_plates(paths, view=settings.view)
     asked = _asked(settings)
     shapes = plan(plates, asked)[1]
-    check_crops(plates, asked)
+    check_crops(plates, asked, remedy="ask for others: --labels, --crop-size, --crops-per-field")
     _check_tiles(asked, shapes.tiles[0], settings.cnn)
     platemaps = [_platemap(path, settings) for path in paths]
     wells = _read_platemaps(platemaps, plates, settings)
@@ -151,6 +151,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         "device": ", ".join(sorted({machine.partition(" ")[0] for machine in machines})),
         "versions": {package: version(package) for package in _VERSIONED},
     }
+    del description["settings"]["cnn"]["cache_mib"]  # where tiles are kept says nothing
     if weights:
         description["settings"]["cnn"]["weights"] = weights.name
         description["weights"] = digest(weights)

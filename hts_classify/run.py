@@ -92,7 +92,7 @@ def run(
     read = len(extraction.features)
     extraction, tiles = keep_seen(job.out, job.asked, extraction)
     if lost := read - len(extraction.features):
-        progress.note(f"{lost} fields without an object are left out of both paths (failures.csv)")
+        progress.note(f"fields without an object, left out of both paths: {lost} (failures.csv)")
     crops = [] if job.asked.crops == "none" else [job.out / "crops.parquet"]
     folds = _folds(job, extraction, progress)
     fits = Fits(
@@ -142,7 +142,7 @@ def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
     classes = (set(table[job.target].dropna().map(str)) for table in (job.wells, wells))
     lost = sorted(set.difference(*classes))
     for name in lost:
-        progress.note(f"class {name} is left out: none of its wells could be read")
+        progress.note(f"class {name} is left out: no field is left of its wells")
     unscored = tuple(name for name in job.settings.unscored if name not in lost)
     folds = deal(wells, job.target, job.split, replace(job.settings, unscored=unscored))
     with whole(job.out / "folds.csv") as part:

@@ -150,8 +150,15 @@ def keep_seen(
     return replace(extraction, features=seen, failures=failures), tiles
 
 
-def check_crops(plates: Sequence[Plate], settings: PassSettings) -> None:
+def check_crops(plates: Sequence[Plate], settings: PassSettings, *, remedy: str) -> None:
     """Refuse crops that a plate's fields have no room or no objects for; reads no pixels.
+
+    Parameters
+    ----------
+    plates : sequence of Plate
+    settings : PassSettings
+    remedy : str
+        What whoever asked can do about it.
 
     Raises
     ------
@@ -167,7 +174,7 @@ def check_crops(plates: Sequence[Plate], settings: PassSettings) -> None:
                 f"no field has a label image {settings.labels!r}; they have"
                 f" {', '.join(known) or 'none'}",
                 where=plate.path,
-                remedy="name one with --labels",
+                remedy=remedy,
             )
     if settings.crops == "none":
         return
@@ -176,9 +183,7 @@ def check_crops(plates: Sequence[Plate], settings: PassSettings) -> None:
         try:
             grid_crops(plate.field_shape, settings.crop_size, side)
         except FieldError as error:
-            raise DataError(
-                error.what, where=plate.path, remedy="ask for a smaller --crop-size"
-            ) from error
+            raise DataError(error.what, where=plate.path, remedy=remedy) from error
 
 
 def _timed(table: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Stream"]
 
 _BLOCK: Final = 64
-"""Fields that are scored together, or a few more: a block ends with a well."""
+"""Tiles that are scored together, or a few more: a block ends with a well."""
 
 
 class Stream:
@@ -58,7 +58,8 @@ class Stream:
     ) -> None:
         self._models, self._plate, self._out, self._asked = models, plate, out, asked
         self._size = plan([plate], asked)[1].names[0]
-        self._blocks = _blocks(plate)
+        crops = 1 if asked.crops == "none" else asked.crops_per_field
+        self._blocks = _blocks(plate, max(1, _BLOCK // crops))
         self._block_of = {well: k for k, block in enumerate(self._blocks) for well in block}
         self._lacking = [set(block) for block in self._blocks]
         self._ready: SimpleQueue[int | None] = SimpleQueue()  # numbers: the tiles are on disk
@@ -151,12 +152,12 @@ class Stream:
             held.update(zip(features[TILE_ROW].tolist(), fields, strict=True))
 
 
-def _blocks(plate: Plate) -> list[list[str]]:
-    """Cut a plate's wells into runs with `_BLOCK` fields, or a few more."""
+def _blocks(plate: Plate, size: int) -> list[list[str]]:
+    """Cut a plate's wells into runs with so many fields, or a few more."""
     blocks: list[list[str]] = [[]]
     held = 0
     for well, fields in groupby(plate.fields, key=lambda field: field.well):
-        if held >= _BLOCK:
+        if held >= size:
             blocks.append([])
             held = 0
         blocks[-1].append(well)

@@ -65,6 +65,16 @@ def test_settings_of_a_network_are_compared_one_by_one(
         run(tiny_plate, replace(quick, cnn=cnn), out=tiny_run)
 
 
+def test_where_tiles_are_kept_makes_no_other_run(
+    tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    before = (tmp_path / "run" / "predictions.parquet").read_bytes()
+    cnn = replace(quick.cnn, cache_mib=0)
+    run(tiny_plate, replace(quick, cnn=cnn), out=tmp_path / "run")
+    assert (tmp_path / "run" / "predictions.parquet").read_bytes() == before
+
+
 def test_another_run_does_not_go_into_the_same_folder(
     tiny_plate: Path, quick: RunSettings, tiny_run: Path, tmp_path: Path
 ) -> None:
@@ -110,7 +120,7 @@ def edited(plate: Path, folder: Path, edit: str) -> Path:
         ("", {"device": "cuda:99"}, "use .*c"),
         ("", {"aggregate": "mode"}, "use mean or median"),
         ("", {"folds": 1}, "folds"),
-        ("", {"crops": "grid", "crop_size": 65}, "smaller than a crop of 65 × 65; ask for a small"),
+        ("", {"crops": "grid", "crop_size": 65}, "smaller than a crop of 65 × 65; ask for others"),
         ("", {"crops": "grid", "crop_size": 32, "crops_per_field": 5}, "ask for a square number"),
         ("", {"crops": "grid", "crop_size": 62, "crops_per_field": 16}, "ask for 1 to 3"),
         ("", {"crops": "grid", "crop_size": 12}, "crops of 12 × 12 pixels; compact takes 16 or"),

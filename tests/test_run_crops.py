@@ -264,7 +264,9 @@ def test_a_plate_with_smaller_fields_than_a_crop_is_not_called(
     with open_writer(tmp_path / "small.zarr", outline, levels=1) as writer:
         writer.write(field, [np.ones((2, 24, 40), np.uint16)])
         writer.finish([field])
-    with pytest.raises(DataError, match=r"24 × 40 pixels is smaller than a crop of 32 × 32; ask"):
+    with pytest.raises(
+        DataError, match=r"24 × 40 pixels is smaller than a crop of 32 × 32; the models"
+    ):
         predict(grid_run / "models", tmp_path / "small.zarr", out=tmp_path / "calls")
     assert not (tmp_path / "calls").exists()
 
@@ -290,7 +292,7 @@ def test_fields_without_objects_are_left_out_of_both_paths_and_named(
     assert (
         failures["Reason"] == "no object in label image 'cells', hence no crop for the CNN"
     ).all()
-    assert "3 fields without an object are left out of both paths (failures.csv)" in said
+    assert "fields without an object, left out of both paths: 3 (failures.csv)" in said
     comparison = json.loads((out / "comparison.json").read_text())
     assert comparison["lost"] == [["cells", "B02", "b"]]
     page = (out / "report.html").read_text()

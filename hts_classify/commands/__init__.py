@@ -122,10 +122,11 @@ def main(argv: Sequence[str]) -> int:
             return PlateError.exit_code
         arguments.insert(0, "run")
     try:
-        options = _parse(arguments)
+        try:
+            options = _parse(arguments)
+        except SystemExit as stop:  # argparse has printed the help or the version
+            return int(stop.code or 0)
         return int(options.call(options))
-    except SystemExit as stop:  # argparse has printed the help or the version
-        return int(stop.code or 0)
     except HTSError as error:
         print(f"hts-classify: {error}", file=sys.stderr)
         return error.exit_code

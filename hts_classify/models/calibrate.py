@@ -6,12 +6,12 @@ changes no call and makes their softmax as sure as it is right. NumPy alone.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["log_proba", "proba", "temperature"]
+__all__ = ["by_field", "log_proba", "proba", "temperature"]
 
 _COLDEST: Final = 1e-3
 _HOTTEST: Final = 1e3
@@ -62,6 +62,24 @@ def temperature(logits: NDArray[np.float64], numbers: NDArray[np.intp]) -> float
         slope = float(weights @ (excess * logits).sum(axis=1))
         low, high = (low, middle) if slope >= 0 else (middle, high)
     return float(np.exp(-(low + high) / 2))
+
+
+def by_field(
+    logits: NDArray[np.float64], numbers: NDArray[np.intp], fields: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the mean logits of each field, and its class.
+
+    Examples
+    --------
+    >>> logits, numbers = np.array([[2.0], [4.0], [1.0]]), np.array([1, 1, 0])
+    >>> means, own = by_field(logits, numbers, np.array(["b", "b", "a"]))
+    >>> means.tolist(), own.tolist()
+    ([[1.0], [3.0]], [0, 1])
+    """
+    _, firsts, own = np.unique(fields, return_index=True, return_inverse=True)
+    sums = np.zeros((len(firsts), logits.shape[1]))
+    np.add.at(sums, own, logits)
+    return sums / np.bincount(own)[:, None], numbers[firsts]
 
 
 def log_proba(

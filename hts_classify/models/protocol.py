@@ -43,6 +43,9 @@ class Origin:
     """Plate of each example, shape (n,)."""
     controls: Mapping[str, Inputs] = field(default_factory=dict)
     """Of each plate, the negative controls that may set its scale."""
+    fields: NDArray[Any] | None = None
+    """What tells the field of each example from others, shape (n,); by default each is of one of
+    its own. Several of one field are no more evidence of a model's sureness than one."""
 
 
 class Classifier(Protocol):

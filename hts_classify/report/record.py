@@ -51,7 +51,7 @@ class Record:
 
     @property
     def tiles(self) -> TileStore:
-        """What the CNN saw of every field: the run's only size of tiles."""
+        """The run's only size of downscaled fields: what the CNN saw, unless it saw crops."""
         store = self.folder / "tiles.zarr"
         sizes = [path.name for path in store.glob("*") if path.name.isdigit()]
         if len(sizes) != 1:

@@ -124,6 +124,9 @@ def test_tiles_in_memory_are_read_by_the_thread_that_wants_them():
 
 
 def test_a_gpu_keeps_tiles_in_half_of_its_free_memory(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * 2**30, 80 * 2**30))
-    assert room(torch.device("cuda", 0)) == 5 * 2**30
+    gib = 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * gib, 80 * gib))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 7 * gib)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: gib)
+    assert room(torch.device("cuda", 0)) == 8 * gib  # an earlier fit's six are free, too
     assert room(CPU) == 2 * 2**30

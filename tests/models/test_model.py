@@ -12,6 +12,7 @@ import torch
 from hts_classify.errors import DataError, DesignError, ModelError, UsageError
 from hts_classify.models.cnn.model import Cnn
 from hts_classify.models.cnn.search import ROUNDS
+from hts_classify.models.protocol import Origin
 from hts_classify.models.settings import CnnSettings, Learning
 
 
@@ -186,14 +187,24 @@ def test_scoring_reads_a_batch_at_a_time(quick, learning):
     np.testing.assert_allclose(scores[:48], quick.scores(learning.inputs), rtol=1e-4, atol=1e-5)
 
 
+def test_tiles_of_one_field_are_calibrated_together(learning, quick, tmp_path):
+    count = len(learning.targets)
+    origin = Origin(np.full(count, "plate"), fields=np.arange(count) // 8)
+    model = Cnn(QUICK, device="cpu")
+    model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0, origin=origin)
+    assert weights(model, tmp_path / "a") == weights(quick, tmp_path / "b")
+    assert model.temperature != quick.temperature
+
+
 def test_on_a_busy_machine_scores_do_not_depend_on_the_number_of_cores(quick, unseen, tmp_path):
-    count, found = torch.get_num_threads(), [quick.scores(unseen.inputs)]
+    tiles = np.concatenate([unseen.inputs] * 4)  # several batches
+    count, found = torch.get_num_threads(), [quick.scores(tiles)]
     quick.save(tmp_path)
     busy = Cnn.load(tmp_path, device="cpu", busy=True)
     try:
         for cores in (1, 3):
             torch.set_num_threads(cores)
-            found.append(busy.scores(unseen.inputs))
+            found.append(busy.scores(tiles))
             assert torch.get_num_threads() == cores
     finally:
         torch.set_num_threads(count)
@@ -213,7 +224,7 @@ def test_an_error_while_scoring_leaves_the_threads_as_they_were(
 
     monkeypatch.setattr(busy._net, "forward", fail)
     with pytest.raises(ValueError, match="no"):
-        busy.scores(unseen.inputs)
+        busy.scores(np.concatenate([unseen.inputs] * 4))
     asked = []
     thread = threading.Thread(target=lambda: asked.append(torch.get_num_threads()))
     thread.start()

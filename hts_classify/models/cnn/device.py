@@ -117,7 +117,9 @@ def room(device: torch.device) -> int:
     """Return how many bytes of tiles may be kept on a device, unless asked otherwise."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return free // 2
+        # what an earlier fit had is free, too: PyTorch keeps it for the next
+        own = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (free + own) // 2
     return 2 * 2**30
 
 

@@ -213,7 +213,8 @@ def _each(
     Cores that share a batch wait for each other after every layer: the fastest way where they have
     nothing else to do, and by far the slowest where somebody, the pass say, takes one of them away.
     On a `busy` machine each core has a batch of its own. Its last bits then do not depend on the
-    number of cores, either.
+    number of cores, either. How many threads PyTorch takes is one number for the whole process:
+    two of these must not go on at once.
     """
 
     def one(batch: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import ModelError, UsageError
 from ...files import digest, write_json
-from ..calibrate import temperature
+from ..calibrate import by_field, temperature
 from ..card import damaged, read_card, read_content, versions, write_content
 from ..diagnosis import diagnose
 from ..examples import encode, usable_splits
@@ -185,7 +185,8 @@ class Cnn:
         scale = Scale.fit(self.settings.scaling, inputs, origin)
         # the controls are measured already
         tiles = raw.prepared(scale.bound(replace(origin, controls={}) if origin else None))
-        tiles.keep(self.settings.cache_mib)
+        if not tiles.keep(self.settings.cache_mib):
+            self._tell(f"{len(tiles)} tiles are read batch by batch: --cache-mib keeps no more")
         identity = {
             "settings": self._said_settings(),
             "tiles": hashlib.sha256(tiles.sample()).hexdigest(),
@@ -215,7 +216,10 @@ class Cnn:
         self.classes, self._net, self._scale = classes, trained.net, scale
         self._tile_shape, self._side = tiles.shape, tiles.longest
         truth = numbers[np.asarray(halves[1], dtype=np.intp)]
-        self.temperature = temperature(trained.judged, truth)
+        judged = (trained.judged, truth)
+        if origin is not None and origin.fields is not None:
+            judged = by_field(*judged, np.asarray(origin.fields)[halves[1]])
+        self.temperature = temperature(*judged)
         return self._facts(trained, numbers, truth)
 
     def scores(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
@@ -355,8 +359,9 @@ class Cnn:
             self._tell(text)
 
     def _said_settings(self) -> dict[str, Any]:
-        """Return the settings, with the weights' name: where they lie says nothing."""
-        return replace(self.settings, weights=Path(self.settings.weights).name).as_json()
+        """Return the settings; where weights lie and tiles are kept says nothing."""
+        name = Path(self.settings.weights).name
+        return replace(self.settings, weights=name, cache_mib=None).as_json()
 
     def _tiles(self, inputs: Inputs) -> Tiles:
         """Return raw tiles; those that the network cannot take are refused before they are read."""

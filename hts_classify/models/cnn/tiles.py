@@ -80,7 +80,8 @@ class Tiles:
         self.shape = channels, *self._side
         """Channels, rows and columns of a tile as it is handed out."""
         # Those in memory are ready in no time, and a reading thread takes a core from the network.
-        self._in_line = device.type == "cpu" and isinstance(inputs, np.ndarray)
+        at_hand = isinstance(inputs, np.ndarray) and not isinstance(inputs, np.memmap)
+        self._in_line = device.type == "cpu" and at_hand
 
     def prepared(self, prepare: Prepare) -> Self:
         """Return the same tiles, brought to one scale."""
@@ -104,18 +105,27 @@ class Tiles:
             return _ON_GPU
         return max(1, min(READ, _AT_ONCE // math.prod(self.shape)))
 
-    def keep(self, most_mib: int | None) -> None:
-        """Keep every prepared tile on the device if they take no more than this, and fit."""
+    def keep(self, most_mib: int | None) -> bool:
+        """Keep every prepared tile on the device if they take no more than this, and fit.
+
+        Returns
+        -------
+        bool
+            Whether they are kept; or none was to be, by a `most_mib` of 0.
+        """
         try:
             self._keep(room(self._device) if most_mib is None else most_mib * 2**20)
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
+        return self._kept is not None or most_mib == 0
 
     def _keep(self, most: int) -> None:
         if 0 < len(self) * math.prod(self.shape) * 4 <= most:
-            kept = torch.empty((len(self), *self.shape), device=self._device).contiguous(
-                memory_format=torch.channels_last
+            kept = torch.empty(
+                (len(self), *self.shape),
+                device=self._device,
+                memory_format=torch.channels_last,
             )
             for index, tiles in self._read_ahead(batched(np.arange(len(self)), READ)):
                 kept[index[0] : index[-1] + 1] = tiles
