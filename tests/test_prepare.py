@@ -130,6 +130,7 @@ def edited(plate: Path, folder: Path, edit: str) -> Path:
             "crops of 32 × 32 pixels; inception_v3 takes 75 or more; ask for a larger --crop-size",
         ),
         ("", {"crops": "objects"}, "name one with --labels"),
+        ("", {"crop_size": 32}, "16 crops of 32 pixels are described, and none asked for"),
         ("", {"crops": "objects", "labels": "nuclei"}, "no field has a label image 'nuclei'; they"),
         ("", {"crops": "tiles"}, "use none, grid or objects"),
     ],

@@ -155,7 +155,10 @@ def test_a_stopped_run_with_crops_ends_in_the_same_bytes(
 def test_other_crops_are_another_run(tiny_plate: Path, grid: RunSettings, grid_run: Path) -> None:
     for change, said in (
         ({"crops_per_field": 9}, r"settings\.crops_per_field was 4 and is now 9"),
-        ({"crops": "none"}, r"settings\.crops was 'grid' and is now 'none'"),
+        (
+            {"crops": "none", "crop_size": 64, "crops_per_field": 16},
+            r"settings\.crop_size was 32 and is now 64",
+        ),
     ):
         with pytest.raises(UsageError, match=said):
             run(tiny_plate, replace(grid, **change), out=grid_run)  # type: ignore[arg-type]

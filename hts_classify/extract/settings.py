@@ -31,6 +31,9 @@ TILE_SIZE: Final = 128
 
 Crops = Literal["none", "grid", "objects"]
 
+_CROP_SIZE: Final = 64
+_CROPS_PER_FIELD: Final = 16
+
 _VERSION: Final = 1  # counts up when the same settings give other numbers
 _LARGEST: Final = {"uint8": 255, "uint16": 65535}
 
@@ -55,9 +58,9 @@ class PassSettings:
     """What its objects are called in the columns."""
     crops: Crops = "none"
     """Full-resolution crops: none, on a grid, or one an object of the label image."""
-    crop_size: int = 64
+    crop_size: int = _CROP_SIZE
     """Side of a crop in pixels."""
-    crops_per_field: int = 16
+    crops_per_field: int = _CROPS_PER_FIELD
     """Crops of a field: exactly (grid; a square number) or at the most (objects)."""
     exclude_flagged: bool = False
     """Leave flagged fields out of the tables; `failures.csv` lists them."""
@@ -75,6 +78,13 @@ class PassSettings:
             )
         if self.crops not in ("none", "grid", "objects"):
             raise UsageError(f"crops {self.crops!r}", remedy="use none, grid or objects")
+        usual = (_CROP_SIZE, _CROPS_PER_FIELD)
+        if self.crops == "none" and (self.crop_size, self.crops_per_field) != usual:
+            raise UsageError(
+                f"{self.crops_per_field} crops of {self.crop_size} pixels are described, and none"
+                " asked for",
+                remedy="ask for --crops grid or objects",
+            )
         if self.crops != "none" and not (self.crop_size >= 8 and self.crops_per_field >= 1):
             raise UsageError(
                 f"{self.crops_per_field} crops of {self.crop_size} pixels",

@@ -150,6 +150,8 @@ class Learning:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.trials == 1:
+            raise _refuse("trials", 1, "0, or 2 and more: the first are the settings' own")
         if self.learning_rate is not None and not (
             self.learning_rate > 0 and math.isfinite(self.learning_rate)
         ):

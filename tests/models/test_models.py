@@ -61,6 +61,7 @@ def test_a_path_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
         (Learning, "steps", 2.5),
         (Augmentation, "zoom", 2),
         (CnnSettings, "cache_mib", -1),
+        (Learning, "trials", 1),
         (CnnSettings, "scaling", "dark"),
         (CnnSettings, "network", "lenet"),
     ],
