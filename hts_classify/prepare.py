@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import DataError, DesignError, UsageError
 from .extract import PassSettings, Scheduler, plan
-from .extract.settings import Crops
+from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
 from .fits import usable_controls
 from .models import CnnSettings, check_network, device_name
@@ -73,9 +73,9 @@ class RunSettings:
     crops: Crops = "none"
     """What the CNN sees instead of a tile a field: full-resolution crops on a grid, or one an
     object of the label image. A field without an object is left out of both paths."""
-    crop_size: int = 64
+    crop_size: int = CROP_SIZE
     """Side of a crop in pixels."""
-    crops_per_field: int = 16
+    crops_per_field: int = CROPS_PER_FIELD
     """Crops of a field: exactly (grid; a square number) or at the most (objects)."""
     labels: str = ""
     """Label image whose objects are cropped, and measured into `objects.parquet`."""

@@ -16,6 +16,8 @@ from ..tiles import Scale, tile_scale, tile_shape
 from ..vocabulary import FeatureKind
 
 __all__ = [
+    "CROPS_PER_FIELD",
+    "CROP_SIZE",
     "TILE_SIZE",
     "Crops",
     "PassSettings",
@@ -29,10 +31,12 @@ __all__ = [
 TILE_SIZE: Final = 128
 """Longest side of a tile in pixels, unless asked otherwise."""
 
+CROP_SIZE: Final = 64
+CROPS_PER_FIELD: Final = 16
+"""Side of a crop in pixels, and how many a field has, unless asked otherwise."""
+
 Crops = Literal["none", "grid", "objects"]
 
-_CROP_SIZE: Final = 64
-_CROPS_PER_FIELD: Final = 16
 
 _VERSION: Final = 1  # counts up when the same settings give other numbers
 _LARGEST: Final = {"uint8": 255, "uint16": 65535}
@@ -58,9 +62,9 @@ class PassSettings:
     """What its objects are called in the columns."""
     crops: Crops = "none"
     """Full-resolution crops: none, on a grid, or one an object of the label image."""
-    crop_size: int = _CROP_SIZE
+    crop_size: int = CROP_SIZE
     """Side of a crop in pixels."""
-    crops_per_field: int = _CROPS_PER_FIELD
+    crops_per_field: int = CROPS_PER_FIELD
     """Crops of a field: exactly (grid; a square number) or at the most (objects)."""
     exclude_flagged: bool = False
     """Leave flagged fields out of the tables; `failures.csv` lists them."""
@@ -78,7 +82,7 @@ class PassSettings:
             )
         if self.crops not in ("none", "grid", "objects"):
             raise UsageError(f"crops {self.crops!r}", remedy="use none, grid or objects")
-        usual = (_CROP_SIZE, _CROPS_PER_FIELD)
+        usual = (CROP_SIZE, CROPS_PER_FIELD)
         if self.crops == "none" and (self.crop_size, self.crops_per_field) != usual:
             raise UsageError(
                 f"{self.crops_per_field} crops of {self.crop_size} pixels are described, and none"

@@ -409,6 +409,10 @@ def test_a_checkpoint_of_other_pixels_or_settings_is_refused(learning, tmp_path)
         Cnn(brief(7), device="cpu", checkpoint=tmp_path).fit(
             learning.inputs, learning.targets, inner=learning.inner, seed=0
         )
+    with pytest.raises(ModelError, match=r"another fit \(its tiles differs\)"):
+        Cnn(QUICK, device="cpu", checkpoint=tmp_path).fit(
+            learning.inputs + 1, learning.targets, inner=learning.inner, seed=0
+        )
 
 
 def test_tiles_smaller_than_the_network_takes_are_refused_before_they_are_read(learning):
@@ -463,19 +467,6 @@ def test_real_weights_are_tuned_on_real_cells(shared_data, tmp_path):
     model.save(tmp_path)
     again = Cnn.load(tmp_path, device="cpu")
     assert again.scores(images[some][:4]).tobytes() == model.scores(images[some][:4]).tobytes()
-
-
-def test_a_checkpoint_of_other_tiles_is_refused(learning, tmp_path):
-    def interrupt(done, planned):
-        raise KeyboardInterrupt
-
-    model = Cnn(QUICK, device="cpu", checkpoint=tmp_path, on_epoch=interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(learning.inputs, learning.targets, inner=learning.inner, seed=0)
-    with pytest.raises(ModelError, match=r"another fit \(its tiles differs\)"):
-        Cnn(QUICK, device="cpu", checkpoint=tmp_path).fit(
-            learning.inputs + 1, learning.targets, inner=learning.inner, seed=0
-        )
 
 
 def test_larger_tiles_are_enlarged_as_much_as_those_that_were_learned_from(learning):

@@ -168,16 +168,12 @@ def _logits(
     busy: bool,
 ) -> Tensor:
     net.eval()
-    device = next(net.parameters()).device
 
     def mean(batch: Tensor) -> Tensor:
-        seen = []
-        for view in source.views(batch, every=every):
-            with autocast(device, settings.precision):
-                seen.append(net(view).float())
-        return torch.stack(seen).mean(dim=0)
+        return _viewed(net, source, batch, settings, every=every).mean(dim=0)
 
-    found = [*_each(mean, source, parts, busy=busy and device.type == "cpu")]
+    busy = busy and next(net.parameters()).device.type == "cpu"
+    found = [*_each(mean, source, parts, busy=busy)]
     return torch.cat(found).cpu() if found else torch.empty(0)
 
 
@@ -186,19 +182,26 @@ def _features(
 ) -> Iterator[Tensor]:
     """Yield each tile's features, (views, F), on the CPU."""
     net.eval()
-    device = next(net.parameters()).device
     # always as many together: how many decides the last bits, and which are lacking must not
     parts = [np.resize(own, views.together) for own in batched(index, views.together)]
 
     def body(batch: Tensor) -> Tensor:
-        seen = []
-        for view in views.views(batch, every=settings.views):
-            with autocast(device, settings.precision):
-                seen.append(net.body(view).float())
-        return torch.stack(seen, dim=1).cpu()
+        found = _viewed(net.body, views, batch, settings, every=settings.views)
+        return found.transpose(0, 1).cpu()
 
     found = (tile for batch in _each(body, views, parts) for tile in batch)
     yield from islice(found, len(index))
+
+
+def _viewed(
+    call: nn.Module, source: Source, batch: Tensor, settings: CnnSettings, *, every: bool
+) -> Tensor:
+    """Return what a network makes of each view of a batch: float32, shape (views, n, …)."""
+    seen = []
+    for view in source.views(batch, every=every):
+        with autocast(view.device, settings.precision):
+            seen.append(call(view).float())
+    return torch.stack(seen)
 
 
 def _each(
