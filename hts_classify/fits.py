@@ -74,17 +74,11 @@ def seen(
     rows : ndarray of int, shape (inputs,)
         Rows of `features`, in the order in which they were given.
     """
-    inputs = inputs_of(path, features, tiles, rows)
-    if path == "cnn" and isinstance(tiles, FieldCrops):
-        return inputs, np.repeat(rows, tiles.counts(features[TILE_ROW].to_numpy()[rows]))
-    return inputs, rows
-
-
-def inputs_of(path: str, features: pd.DataFrame, tiles: Tiles, rows: NDArray[np.intp]) -> Inputs:
-    """Return what one path sees of some fields: their features, or their tiles."""
-    if path == "cnn":
-        return tiles.view(features[TILE_ROW].to_numpy()[rows])
-    return feature_matrix(features.iloc[rows])
+    if path != "cnn":
+        return feature_matrix(features.iloc[rows]), rows
+    held = features[TILE_ROW].to_numpy()[rows]
+    of = np.repeat(rows, tiles.counts(held)) if isinstance(tiles, FieldCrops) else rows
+    return tiles.view(held), of
 
 
 def negative_controls(wells: pd.DataFrame) -> NDArray[np.bool_]:

@@ -58,7 +58,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
     """Put recorders in the place of both classifiers; a field's only feature is its row."""
     fits = sys.modules["hts_classify.fits"]
     monkeypatch.setattr(fits, "make", lambda path, **options: Recorder(path, options))
-    monkeypatch.setattr(fits, "inputs_of", lambda _path, _features, _tiles, rows: rows[:, None])
+    monkeypatch.setattr(fits, "seen", lambda _path, _features, _tiles, rows: (rows[:, None], rows))
     monkeypatch.setattr(Recorder, "fits", [])
     monkeypatch.setattr(Recorder, "interrupted_at", -1)
     return Recorder
