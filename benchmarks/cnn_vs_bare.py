@@ -156,7 +156,7 @@ class Suite:
             ]
             settings = CnnSettings(learning=FEW)
             self.fitted(settings, tiles, np.arange(len(tiles)) % CLASSES).save(Path(folder))
-            model = Cnn.load(Path(folder), device=str(self.device), busy=True)
+            model = Cnn.load(Path(folder), device=str(self.device))
             call, way = Bare(settings, tiles, self.device).inference((16, 32, 64), times=VIEWS)
 
             def read() -> None:
@@ -166,7 +166,7 @@ class Suite:
             def score() -> None:
                 with tempfile.TemporaryDirectory(dir=folder) as out:
                     opened = open_plate(path)
-                    stream = Stream([model], opened, Path(out), asked)
+                    stream = Stream([model], opened, Path(out), asked, device=str(self.device))
                     with stream.scoring():
                         found = extract(
                             opened,

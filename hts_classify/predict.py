@@ -119,7 +119,7 @@ def predict(
     plate, card = open_plate(path, view=settings.view), _card(models)
     _check(plate, card, models)
     plate = select_channels(plate, card["channels"])
-    trained = [load(name, models, device=settings.device, busy=True) for name in PATHS]
+    trained = [load(name, models, device=settings.device) for name in PATHS]
     _check_channels(trained, card, models)
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)
@@ -137,7 +137,7 @@ def predict(
     _claim(out, plate, card, models, settings, aggregate, platemap)
     # A scale that controls set is known when all of them are read.
     streamed = [model for model in trained if wells is None or model.name != "cnn"]
-    stream = Stream(streamed, plate, out, asked)
+    stream = Stream(streamed, plate, out, asked, device=settings.device)
     with progress.stage("reading and calling", len(plate.fields), "fields") as advance:
 
         def on_well(_plate: str, well: str, cost: dict[str, float]) -> None:

@@ -1,19 +1,22 @@
-"""Calling while the pass reads: finished wells are scored in a thread of its own.
+"""Calling while the pass reads: finished wells are scored in threads of their own.
 
 The pass tells of each well that it has written. Wells are scored in blocks that the plate alone
 decides, each as soon as all of its wells are there, so that what is computed together, and with it
 every last bit of a score, does not depend on which well came first. What the pass had kept from
 earlier, or what came too late, is scored when it has ended, in the same blocks.
+
+On a CPU each block has a core to itself. Cores that share a batch wait for each other after every
+layer, the slowest way of all where the pass takes one of them away; and on blocks of their own
+none waits for the others until the plate ends.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,12 +24,14 @@ from numpy.typing import NDArray
 
 from .extract import PassSettings, plan
 from .extract.settings import folder_name
-from .fits import Scored, scored
+from .fits import Scored, seen
+from .models import device_name, scoring_threads
+from .models.protocol import Origin
 from .plate import Plate
 from .seen import Tiles, usable
 from .shards import TILE_ROW, join_shards, tables_of
 from .tiles import TileStore
-from .vocabulary import WELL
+from .vocabulary import PLATE, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
-_BLOCK: Final = 64
+_BLOCK: Final = 16
+_BLOCK_ON_GPU: Final = 256
 """Tiles that are scored together, or a few more: a block ends with a well."""
+
+_Found = list[dict[int, NDArray[np.float64]]]
+"""For each model the scores of fields, by their tile's row."""
 
 
 class Stream:
@@ -51,49 +60,46 @@ class Stream:
         Where the pass writes.
     asked : PassSettings
         What it is asked for.
+    device : str
+        Where the CNN computes.
     """
 
     def __init__(
-        self, models: Sequence[Classifier], plate: Plate, out: Path, asked: PassSettings
+        self,
+        models: Sequence[Classifier],
+        plate: Plate,
+        out: Path,
+        asked: PassSettings,
+        *,
+        device: str,
     ) -> None:
         self._models, self._plate, self._out, self._asked = models, plate, out, asked
+        self._device = device
         self._size = plan([plate], asked)[1].names[0]
         crops = 1 if asked.crops == "none" else asked.crops_per_field
-        self._blocks = _blocks(plate, max(1, _BLOCK // crops))
+        block = _BLOCK if device_name(device).startswith("cpu") else _BLOCK_ON_GPU
+        self._blocks = _blocks(plate, max(1, block // crops))
         self._block_of = {well: k for k, block in enumerate(self._blocks) for well in block}
         self._lacking = [set(block) for block in self._blocks]
-        self._ready: SimpleQueue[int | None] = SimpleQueue()  # numbers: the tiles are on disk
-        self._found: list[dict[int, NDArray[np.float64]]] = [{} for _ in models]
-        self._error: BaseException | None = None
-        self._stopped = threading.Event()
+        self._scored: list[Future[_Found]] = []
 
     @contextmanager
     def scoring(self) -> Iterator[None]:
         """Score what is told of by `done`; on leaving, all of that is scored.
 
-        An exception inside ends it at once; one in the thread is raised here.
+        An exception inside ends it at once; one in a thread is raised here.
         """
-        thread = threading.Thread(target=self._work, name="calling", daemon=True)
-        thread.start()
-        try:
+        with scoring_threads(self._device) as self._threads:
             yield
-        except BaseException:
-            self._stopped.set()
-            raise
-        finally:
-            self._ready.put(None)
-            thread.join()
-        if self._error is not None:
-            raise self._error
+            self._raise(wait=True)
 
     def done(self, well: str) -> None:
-        """Take note that the pass has written a well; raise what went wrong in the thread."""
-        if self._error is not None:
-            raise self._error
+        """Take note that the pass has written a well; raise what went wrong in a thread."""
+        self._raise(wait=False)
         block = self._block_of[well]
         self._lacking[block].discard(well)
         if not self._lacking[block]:
-            self._ready.put(block)
+            self._scored.append(self._threads.submit(self._score_shards, self._blocks[block]))
 
     def scores(self, features: pd.DataFrame, tiles: Tiles) -> list[Scored]:
         """Return what each model says of all fields that the pass left, in their order.
@@ -103,30 +109,32 @@ class Stream:
         features, tiles
             What the pass left, and the CNN sees.
         """
+        found: _Found = [{} for _ in self._models]
+        for future in self._scored:
+            _update(found, future.result())
         rows = features[TILE_ROW].to_numpy()
         wells = features[WELL].map(self._block_of).to_numpy()
-        for block in range(len(self._blocks)):
-            part = features.iloc[np.flatnonzero(wells == block)]
-            if any(set(part[TILE_ROW]) - found.keys() for found in self._found):
-                self._score(part, tiles)
+        parts = [features.iloc[np.flatnonzero(wells == block)] for block in range(len(self._blocks))]
+        late = [part for part in parts if any(set(part[TILE_ROW]) - held.keys() for held in found)]
+        with scoring_threads(self._device) as threads:
+            for more in threads.map(lambda part: self._score(part, tiles), late):
+                _update(found, more)
         every = np.arange(len(rows))
         return [
             Scored(
-                np.concatenate([found[row] for row in rows]),
-                np.repeat(every, [len(found[row]) for row in rows]),
+                np.concatenate([held[row] for row in rows]),
+                np.repeat(every, [len(held[row]) for row in rows]),
             )
-            for found in self._found
+            for held in found
         ]
 
-    def _work(self) -> None:
-        try:
-            while (block := self._ready.get()) is not None:
-                if not self._stopped.is_set():
-                    self._score_shards(self._blocks[block])
-        except BaseException as error:  # raised where the pass is waited for
-            self._error = error
+    def _raise(self, *, wait: bool) -> None:
+        """Raise what went wrong with a block; with all of them, if they are to be waited for."""
+        for future in self._scored:
+            if wait or future.done():
+                future.result()
 
-    def _score_shards(self, wells: Sequence[str]) -> None:
+    def _score_shards(self, wells: Sequence[str]) -> _Found:
         """Score the fields of some wells as their shards have them."""
         neighbours = 26 if self._plate.volumes else 8
         table, _ = tables_of(
@@ -137,19 +145,27 @@ class Stream:
             crops = self._shards(wells, "crops").to_pandas()
         store = TileStore(self._out / "tiles.zarr", self._size)
         features, tiles = usable(self._out, self._asked, table.to_pandas(), store, crops)
-        if len(features):
-            self._score(features, tiles)
+        return self._score(features, tiles)
 
     def _shards(self, wells: Sequence[str], kind: str = "features") -> pa.Table:
         folder = self._out / kind / folder_name(self._plate.name)
         return join_shards([folder / f"{well}.parquet" for well in wells])
 
-    def _score(self, features: pd.DataFrame, tiles: Tiles) -> None:
+    def _score(self, features: pd.DataFrame, tiles: Tiles) -> _Found:
+        found: _Found = []
         every = np.arange(len(features))
-        for model, held in zip(self._models, self._found, strict=True):
-            found = scored(model, features, tiles, every, {})
-            fields = np.split(found.scores, np.searchsorted(found.rows, every[1:]))
-            held.update(zip(features[TILE_ROW].tolist(), fields, strict=True))
+        for model in self._models if len(features) else ():
+            inputs, of = seen(model.name, features, tiles, every)  # read by whoever scores them
+            scores = model.scores(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
+            fields = np.split(scores, np.searchsorted(of, every[1:]))
+            found.append(dict(zip(features[TILE_ROW].tolist(), fields, strict=True)))
+        return found
+
+
+def _update(found: _Found, more: _Found) -> None:
+    """Add what was found of some fields; nothing where they were none."""
+    for held, one in zip(found, more, strict=False):
+        held.update(one)
 
 
 def _blocks(plate: Plate, size: int) -> list[list[str]]:

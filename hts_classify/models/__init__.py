@@ -16,6 +16,9 @@ Importing this package imports neither scikit-learn nor PyTorch: `make` and `loa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,16 @@ if TYPE_CHECKING:
 
     from .protocol import Classifier
 
-__all__ = ["CnnSettings", "check_network", "device_name", "load", "make", "set_threads", "threads"]
+__all__ = [
+    "CnnSettings",
+    "check_network",
+    "device_name",
+    "load",
+    "make",
+    "scoring_threads",
+    "set_threads",
+    "threads",
+]
 
 
 def make(
@@ -136,10 +148,27 @@ def set_threads(count: int) -> None:
     set_threads(count)
 
 
-def load(path_name: str, folder: Path, *, device: str = "auto", busy: bool = False) -> Classifier:
-    """Read one path's trained classifier from the folder that `save` wrote into.
+@contextmanager
+def scoring_threads(device: str) -> Iterator[ThreadPoolExecutor]:
+    """Start threads in which models score: on a CPU one a core, each by itself; one for a GPU.
 
-    `busy`: others, a pass say, have work for the cores while it scores.
+    What a thread scores does not depend on the number of cores, to the last bit. How many threads
+    PyTorch takes is one number for the whole process: two of these must not go on at once.
+    """
+    from .cnn.device import pick
+
+    count = threads()
+    cores = count if pick(device).type == "cpu" else 1
+    with ThreadPoolExecutor(cores, "calling", set_threads, (1,)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            set_threads(count)  # what new threads take
+
+
+def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:
+    """Read one path's trained classifier from the folder that `save` wrote into.
 
     Raises
     ------
@@ -155,7 +184,7 @@ def load(path_name: str, folder: Path, *, device: str = "auto", busy: bool = Fal
     if path_name == "cnn":
         from .cnn.model import Cnn
 
-        return Cnn.load(folder, device=device, busy=busy)
+        return Cnn.load(folder, device=device)
     raise _unknown(path_name)
 
 

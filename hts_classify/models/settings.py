@@ -41,6 +41,8 @@ class Network(NamedTuple):
     """Fewest pixels along a side of a tile."""
     tile: int
     """Longest side of a tile in pixels, unless asked otherwise; 0: an eighth of the field's."""
+    widest: int = 16
+    """Values of its largest layer for each pixel of a tile."""
     pretrained: bool = True
     """There are ImageNet weights for it."""
     crop: int = 0
@@ -49,15 +51,15 @@ class Network(NamedTuple):
 
 
 NETWORKS: Final[dict[str, Network]] = {
-    "compact": Network(16, 256, pretrained=False, crop=64),
-    "jackal": Network(64, 0, pretrained=False, crop=64),
+    "compact": Network(16, 256, widest=4, pretrained=False, crop=64),
+    "jackal": Network(64, 0, widest=64, pretrained=False, crop=64),
     "resnet50": Network(32, 224),
     "inception_v3": Network(75, 299),
     "densenet121": Network(32, 224),
-    "mobilenet_v2": Network(32, 224),
+    "mobilenet_v2": Network(32, 224, widest=24),
     "squeezenet1_1": Network(32, 224),
-    "efficientnet_b0": Network(32, 224),
-    "convnext_tiny": Network(32, 224),
+    "efficientnet_b0": Network(32, 224, widest=24),
+    "convnext_tiny": Network(32, 224, widest=24),
     "inception_resnet_v2": Network(75, 299),
 }
 """Networks by the name that `--cnn`, settings and saved models carry."""

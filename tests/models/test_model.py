@@ -196,36 +196,25 @@ def test_tiles_of_one_field_are_calibrated_together(learning, quick, tmp_path):
     assert model.temperature != quick.temperature
 
 
-def test_on_a_busy_machine_scores_do_not_depend_on_the_number_of_cores(quick, unseen, tmp_path):
-    tiles = np.concatenate([unseen.inputs] * 4)  # several batches
-    count, found = torch.get_num_threads(), [quick.scores(tiles)]
-    quick.save(tmp_path)
-    busy = Cnn.load(tmp_path, device="cpu", busy=True)
+def test_what_a_thread_scores_by_itself_does_not_depend_on_the_number_of_cores(quick, unseen):
+    tiles = np.concatenate([unseen.inputs] * 4)
+    count, found = torch.get_num_threads(), []
     try:
         for cores in (1, 3):
             torch.set_num_threads(cores)
-            found.append(busy.scores(tiles))
+            with scoring_threads("cpu") as pool:
+                found.append(pool.submit(quick.scores, tiles).result())
             assert torch.get_num_threads() == cores
     finally:
         torch.set_num_threads(count)
-    np.testing.assert_array_equal(found[1], found[2])
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], quick.scores(tiles), rtol=1e-4, atol=1e-5)
 
 
-def test_an_error_while_scoring_leaves_the_threads_as_they_were(
-    quick, unseen, tmp_path, monkeypatch
-):
-    before = torch.get_num_threads()
-    quick.save(tmp_path)
-    busy = Cnn.load(tmp_path, device="cpu", busy=True)
-
-    def fail(tiles):
+def test_an_error_while_scoring_leaves_the_threads_as_they_were():
+    before, asked = torch.get_num_threads(), []
+    with pytest.raises(ValueError, match="no"), scoring_threads("cpu"):
         raise ValueError("no")
-
-    monkeypatch.setattr(busy._net, "forward", fail)
-    with pytest.raises(ValueError, match="no"):
-        busy.scores(np.concatenate([unseen.inputs] * 4))
-    asked = []
     thread = threading.Thread(target=lambda: asked.append(torch.get_num_threads()))
     thread.start()
     thread.join()

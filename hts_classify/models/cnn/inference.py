@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ..settings import CnnSettings
 from .augment import augment, crop, orientations, turned
-from .device import autocast, is_memory_error, set_threads, threads
+from .device import autocast, is_memory_error
 from .learning import Source
 from .networks import Net
 from .tiles import READ, Tiles, batched
@@ -133,11 +132,8 @@ def logits(
     settings: CnnSettings,
     *,
     every: bool,
-    busy: bool = False,
 ) -> Tensor:
     """Return the mean logits over one view, or every view, of each example; float32, on the CPU.
-
-    `busy`: others have work for the cores, see `_each`.
 
     A well turned upside down shows the same; the mean says so whatever the network learned, and
     is steadier than any one view of the few tiles that a plate has.
@@ -146,7 +142,7 @@ def logits(
     while True:
         try:
             parts = [*batched(index, size)]
-            return _logits(net, source, parts, settings, every=every, busy=busy)
+            return _logits(net, source, parts, settings, every=every)
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
@@ -165,15 +161,13 @@ def _logits(
     settings: CnnSettings,
     *,
     every: bool,
-    busy: bool,
 ) -> Tensor:
     net.eval()
 
     def mean(batch: Tensor) -> Tensor:
         return _viewed(net, source, batch, settings, every=every).mean(dim=0)
 
-    busy = busy and next(net.parameters()).device.type == "cpu"
-    found = [*_each(mean, source, parts, busy=busy)]
+    found = [*_each(mean, source, parts)]
     return torch.cat(found).cpu() if found else torch.empty(0)
 
 
@@ -205,32 +199,10 @@ def _viewed(
 
 
 def _each(
-    call: Callable[[Tensor], Tensor],
-    source: Source,
-    parts: Sequence[NDArray[np.intp]],
-    *,
-    busy: bool = False,
+    call: Callable[[Tensor], Tensor], source: Source, parts: Sequence[NDArray[np.intp]]
 ) -> Iterator[Tensor]:
-    """Call for every batch, in order.
-
-    Cores that share a batch wait for each other after every layer: the fastest way where they have
-    nothing else to do, and by far the slowest where somebody, the pass say, takes one of them away.
-    On a `busy` machine each core has a batch of its own. Its last bits then do not depend on the
-    number of cores, either. How many threads PyTorch takes is one number for the whole process:
-    two of these must not go on at once.
-    """
-
-    def one(batch: Tensor) -> Tensor:
+    """Call for every batch, in order."""
+    for _, batch in source.batches(iter(parts)):
         with torch.inference_mode():
-            return call(batch)
-
-    if not busy:
-        yield from (one(batch) for _, batch in source.batches(iter(parts)))
-        return
-    count = threads()
-    with ThreadPoolExecutor(count, "scoring", set_threads, (1,)) as cores:
-        try:
-            yield from cores.map(lambda index: one(source[index]), parts)
-        finally:
-            cores.shutdown(cancel_futures=True)
-            set_threads(count)  # what new threads take
+            found = call(batch)
+        yield found

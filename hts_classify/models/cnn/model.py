@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ...errors import ModelError, UsageError
 from ...files import digest, write_json
@@ -20,12 +21,12 @@ from ..card import damaged, read_card, read_content, versions, write_content
 from ..diagnosis import diagnose
 from ..examples import encode, usable_splits
 from ..protocol import Inputs, Origin, Split
-from ..settings import CnnSettings
+from ..settings import NETWORKS, CnnSettings
 from .checkpoint import Checkpoint
 from .device import describe, pick, repeatable
 from .fitting import Fit, Trained, train
 from .inference import TileViews, logits
-from .networks import Net, check_tile, learned, make_network
+from .networks import Net, check_tile, folded, learned, make_network
 from .scaling import Scale
 from .tiles import Tiles
 
@@ -60,8 +61,6 @@ class Cnn:
         Told (done, planned) rounds while it learns; nothing is printed.
     say : callable, optional
         Told what a user should know: a head that was dropped, batches that were cut.
-    busy : bool, optional
-        Others have work for the cores while it scores: on a CPU each takes a batch of its own.
 
     Attributes
     ----------
@@ -103,7 +102,6 @@ class Cnn:
         cache: MutableMapping[Any, Any] | None = None,
         on_epoch: Callable[[int, int], None] | None = None,
         say: Callable[[str], None] | None = None,
-        busy: bool = False,
     ) -> None:
         self.settings = settings or CnnSettings()
         self.classes: tuple[str, ...] = ()
@@ -114,8 +112,8 @@ class Cnn:
         self._on_epoch = on_epoch or (lambda done, planned: None)
         self._said: list[str] = []
         self._tell = say or (lambda text: None)
-        self._busy = busy
         self._net: Net | None = None
+        self._scorer: nn.Module | None = None
         self._scale: Scale | None = None
         self._tile_shape: tuple[int, ...] = (0, 0, 0)
         self._side = 0
@@ -213,7 +211,8 @@ class Cnn:
         )
         with repeatable(self._device):
             trained = train(fit, tiles, numbers, halves)
-        self.classes, self._net, self._scale = classes, trained.net, scale
+        self.classes, self._scale = classes, scale
+        self._net, self._scorer = trained.net, folded(trained.net)
         self._tile_shape, self._side = tiles.shape, tiles.longest
         truth = numbers[np.asarray(halves[1], dtype=np.intp)]
         judged = (trained.judged, truth)
@@ -242,7 +241,7 @@ class Cnn:
         UsageError
             Before `fit`.
         """
-        net, scale = self._fitted()
+        net, scorer, scale = self._fitted()
         raw = self._tiles(inputs)
         if raw.shape[0] != self._tile_shape[0]:
             raise ModelError(
@@ -251,12 +250,11 @@ class Cnn:
             )
         tiles = raw.prepared(scale.bound(origin))
         found = logits(
-            net,
+            scorer,
             TileViews(tiles, self.settings, net.crop),
             np.arange(len(inputs)),
             self.settings,
             every=self.settings.views,
-            busy=self._busy,
         )
         return found.reshape(-1, len(self.classes)).numpy().astype(np.float64)
 
@@ -264,7 +262,7 @@ class Cnn:
         """Write `cnn.safetensors` and `cnn.json` into a folder."""
         from safetensors.torch import save as save_tensors
 
-        net, scale = self._fitted()
+        net, _, scale = self._fitted()
         tensors = {key: value.cpu().contiguous() for key, value in net.state_dict().items()}
         write_content(folder / "cnn.safetensors", save_tensors(tensors))
         card = {
@@ -280,7 +278,7 @@ class Cnn:
         write_json(folder / "cnn.json", card)
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto", busy: bool = False) -> Self:
+    def load(cls, folder: Path, *, device: str = "auto") -> Self:
         """Read what `save` wrote; it scores as it did, and can be fitted anew.
 
         Raises
@@ -298,7 +296,6 @@ class Cnn:
                 CnnSettings.from_json(card["settings"]),
                 device=device,
                 channels=card["channels"],
-                busy=busy,
             )
             model._tile_shape = tuple(int(length) for length in card["tile_shape"])
             model._scale = Scale.from_json(card["scale"])
@@ -316,7 +313,8 @@ class Cnn:
                 plain, channels=channels, classes=len(model.classes), say=lambda text: None
             )
         _fill(net, folder / "cnn.safetensors")
-        model._net = _placed(net, model._device).eval()
+        model._net = _placed(net, model._device)
+        model._scorer = folded(model._net)
         return model
 
     def _facts(
@@ -365,8 +363,15 @@ class Cnn:
 
     def _tiles(self, inputs: Inputs) -> Tiles:
         """Return raw tiles; those that the network cannot take are refused before they are read."""
-        raw = Tiles(inputs, device=self._device, enlarge=self.settings.enlarge, learned=self._side)
-        check_tile(self.settings.network, raw.shape)
+        settings = self.settings
+        raw = Tiles(
+            inputs,
+            device=self._device,
+            enlarge=settings.enlarge,
+            learned=self._side,
+            widest=NETWORKS[settings.network].widest,
+        )
+        check_tile(settings.network, raw.shape)
         return raw
 
     def _fresh(self, channels: int, classes: int, seed: int) -> Net:
@@ -374,10 +379,10 @@ class Cnn:
         net = make_network(self.settings, channels=channels, classes=classes, say=self._say)
         return _placed(net, self._device)
 
-    def _fitted(self) -> tuple[Net, Scale]:
-        if self._net is None or self._scale is None:
+    def _fitted(self) -> tuple[Net, nn.Module, Scale]:
+        if self._net is None or self._scorer is None or self._scale is None:
             raise UsageError("this model has learned nothing yet", remedy="call fit or load first")
-        return self._net, self._scale
+        return self._net, self._scorer, self._scale
 
 
 def _placed(net: Net, device: torch.device) -> Net:

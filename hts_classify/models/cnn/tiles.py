@@ -26,9 +26,10 @@ Prepare = Callable[[Tensor, NDArray[np.intp]], Tensor]
 READ: Final = 64
 """Tiles read at a time: far below what any machine holds, enough to keep its cores busy."""
 
-_AT_ONCE: Final = 2**20
-"""Values of a batch that is scored on a CPU: with more, what a layer leaves is out of the caches
-before the next one reads it (a ResNet-50 scores 64 tiles of 3 × 224² at half the speed of 6)."""
+_AT_ONCE: Final = 2**22
+"""Values of the largest layer for a batch that is scored on a CPU: with more, what a layer leaves
+is out of the caches before the next one reads it (a ResNet-50 scores 64 tiles of 3 × 224² at half
+the speed of 6), and with fewer, cores wait for each other (`compact`, 256²: 5 tiles against 16)."""
 
 _ON_GPU: Final = 256
 
@@ -52,6 +53,8 @@ class Tiles:
     learned : int, optional
         Longer side of the tiles that a model learned from: `enlarge` is meant for those, and
         others are enlarged as much.
+    widest : int, optional
+        Values of the network's largest layer for each pixel of a tile.
 
     Raises
     ------
@@ -67,8 +70,9 @@ class Tiles:
         prepare: Prepare | None = None,
         enlarge: int = 0,
         learned: int = 0,
+        widest: int = 16,
     ) -> None:
-        self._inputs, self._device = inputs, device
+        self._inputs, self._device, self._widest = inputs, device, widest
         self._prepare = prepare or (lambda tiles, index: tiles)
         self._kept: Tensor | None = None
         channels, *side = _tile_shape(inputs)
@@ -103,7 +107,7 @@ class Tiles:
         """Tiles that are best scored together."""
         if self._device.type != "cpu":
             return _ON_GPU
-        return max(1, min(READ, _AT_ONCE // math.prod(self.shape)))
+        return max(1, min(READ, _AT_ONCE // (self._widest * math.prod(self._side))))
 
     def keep(self, most_mib: int | None) -> bool:
         """Keep every prepared tile on the device if they take no more than this, and fit.
