@@ -113,9 +113,8 @@ class Stream:
         for future in self._scored:
             _update(found, future.result())
         rows = features[TILE_ROW].to_numpy()
-        wells = features[WELL].map(self._block_of).to_numpy()
-        parts = [features.iloc[np.flatnonzero(wells == block)] for block in range(len(self._blocks))]
-        late = [part for part in parts if any(set(part[TILE_ROW]) - held.keys() for held in found)]
+        parts = features.groupby(features[WELL].map(self._block_of))
+        late = [part for _, part in parts if any(set(part[TILE_ROW]) - one.keys() for one in found)]
         with scoring_threads(self._device) as threads:
             for more in threads.map(lambda part: self._score(part, tiles), late):
                 _update(found, more)

@@ -54,6 +54,16 @@ class Deadly(WrappedPlate):
         return self.plate.read(field, channels)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Changed(WrappedPlate):
+    """A plate of which some fields are not what they were."""
+
+    fresh: Sequence[Field]
+
+    def stamp(self, field: Field, label: str = "") -> str:
+        return self.plate.stamp(field, label) + ("!" if field in self.fresh else "")
+
+
 def test_a_storage_that_stalls_is_asked_again(tiny_plate: Path, tmp_path: Path) -> None:
     plate = open_plate(tiny_plate)
     stalled = {
@@ -106,6 +116,17 @@ def test_only_failed_fields_are_retried(tiny_plate: Path, tmp_path: Path) -> Non
         extract(plate, tmp_path, PassSettings(features="tas"), retry_failed=True)
     assert list(extract(plate, tmp_path, FAST).costs) == [f"tiny/{plate.wells[2]}"]
     assert extract(plate, tmp_path, FAST, retry_failed=True).costs == {}
+
+
+def test_it_says_how_many_fields_have_changed(tiny_plate: Path, tmp_path: Path) -> None:
+    plate, said = open_plate(tiny_plate), []
+    extract(plate, tmp_path, FAST, say=said.append)
+    assert said == []
+    extract(Changed(plate, plate.fields[:3]), tmp_path, FAST, say=said.append)
+    assert said == [
+        "21 fields are kept from an earlier pass",
+        "3 fields have changed since an earlier pass, and are read again",
+    ]
 
 
 def test_a_field_that_kills_its_worker_costs_itself_alone(tiny_plate: Path, tmp_path: Path) -> None:

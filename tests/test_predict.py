@@ -105,7 +105,8 @@ class Slow:
         self.asked.append((threading.current_thread().name, len(inputs)))
         if self.fail:
             raise DataError("the tile is haunted")
-        return np.stack([np.ravel(inputs)[: len(inputs)]] * 2, axis=1) * [1.0, -1.0]
+        first = np.asarray(inputs[np.arange(len(inputs))]).reshape(len(inputs), -1)[:, 0]
+        return np.stack([first, -first], axis=1)
 
 
 def streaming(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Slow]:
@@ -128,7 +129,7 @@ def test_fields_are_scored_while_others_are_read(
 
     predict(tiny_run / "models", tiny_plate, out=tmp_path / "calls", progress=Paced(look))
     for model in models.values():
-        assert [where for where, _ in model.asked] == ["calling"] * 6
+        assert all(where.startswith("calling") for where, _ in model.asked)
         assert [count for _, count in model.asked] == [4] * 6
     assert seen[-1] >= 1  # before the last well was told of
 
@@ -139,7 +140,7 @@ def test_what_goes_wrong_in_scoring_ends_the_pass_with_its_reason(
     streaming(monkeypatch, fail=True)
     with pytest.raises(DataError, match="the tile is haunted"):
         predict(tiny_run / "models", tiny_plate, out=tmp_path / "calls")
-    assert not [thread for thread in threading.enumerate() if thread.name == "calling"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("calling")]
 
 
 def test_a_lost_field_changes_nothing_of_the_others(

@@ -19,6 +19,8 @@ from hts_classify import RunSettings, predict, run
 from hts_classify.commands import main
 from hts_classify.errors import DataError, UsageError
 from hts_classify.models import CnnSettings, load
+from hts_classify.models.cnn import inference
+from hts_classify.models.cnn.model import Cnn
 from hts_classify.models.protocol import Classifier
 from hts_classify.plate import Field
 from hts_classify.predict import PredictSettings
@@ -105,6 +107,36 @@ def test_every_well_is_called_from_its_crops(grid_run: Path) -> None:
     assert cost["trained_fields"] == 24
     page = (grid_run / "report.html").read_text()
     assert "4 crops of 32 pixels a field at full resolution" in page
+
+
+def test_a_frozen_body_sees_every_crop(
+    tiny_plate: Path, grid: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Cnn(CnnSettings(learning=grid.cnn.learning), device="cpu")
+    rng = np.random.default_rng(0)
+    tiles = rng.normal(100, 9, (8, 2, 32, 32)).astype(np.float32)
+    halves = [(np.array([0, 1, 4, 5]), np.array([2, 3, 6, 7]))]
+    source.fit(tiles, ["a"] * 4 + ["b"] * 4, inner=halves, seed=0)
+    source.save(tmp_path)
+    sizes: list[int] = []
+    body = inference.FrozenFeatures.__init__
+
+    def counted(self: Any, *given: Any, **named: Any) -> None:
+        sizes.append(named["count"])
+        body(self, *given, **named)
+
+    monkeypatch.setattr(inference.FrozenFeatures, "__init__", counted)
+    cnn = replace(grid.cnn, weights=str(tmp_path / "cnn.safetensors"), tune="head")
+    out = run(tiny_plate, replace(grid, cnn=cnn), out=tmp_path / "head-hts")
+    table = pd.read_parquet(out / "predictions.parquet")
+    counts = table[table[PATH] == "cnn"].groupby(LEVEL).size()
+    assert (counts["field"], counts["well"]) == (24, 12)
+    assert max(sizes) == 24 * 4  # the model of all wells
+    training = json.loads((out / "comparison.json").read_text())["training"]
+    facts = training["cnn-all"]["training"]
+    assert facts["crops"]
+    assert facts["tune"] == "head"
+    assert facts["learned_parameters"] < facts["parameters"] / 10
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "median"])

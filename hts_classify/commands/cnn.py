@@ -180,13 +180,20 @@ def cnn_settings(options: argparse.Namespace) -> CnnSettings:
     own: dict[str, Any] = _given(options, _OWN)
     if options.augment is not None:
         own["augmentation"] = options.augment
-    return CnnSettings(
-        network=options.cnn,
-        views=not options.no_views,
-        compile=options.compile,
-        learning=Learning(refit=not options.no_refit, **learning),
-        **own,
-    )
+    try:
+        return CnnSettings(
+            network=options.cnn,
+            views=not options.no_views,
+            compile=options.compile,
+            learning=Learning(refit=not options.no_refit, **learning),
+            **own,
+        )
+    except UsageError as error:
+        name, _, rest = error.what.partition(" ")
+        if name not in {*learning, *own}:
+            raise
+        flag = "--" + name.replace("_", "-")
+        raise UsageError(f"{flag} {rest}", remedy=error.remedy) from None
 
 
 def varied(text: str) -> Augmentation:

@@ -124,10 +124,12 @@ def extract(
     job = _job(plates, folder, settings, rule, shapes, description)
     sweep(folder)
     wells = _tasks(plates)
-    tasks = failed_only(job, wells) if retry_failed else todo(job, wells)
+    tasks, changed = (failed_only(job, wells), 0) if retry_failed else todo(job, wells)
     kept = sum(len(plate.fields) for plate in plates) - sum(len(task.todo) for task in tasks)
     if kept:
         say(f"{kept} fields are kept from an earlier pass")
+    if changed:
+        say(f"{changed} fields have changed since an earlier pass, and are read again")
     write_json(folder / "features" / _DESCRIPTION, description)
     timings = timings or Timings(folder / "timings.json")
     timings.note(cost={"plates": [[plate.name, absolute(plate.path)] for plate in plates]})

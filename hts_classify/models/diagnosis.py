@@ -97,7 +97,8 @@ def diagnose(facts: Mapping[str, Any]) -> list[str]:
     list of str
         `<what>: <what is seen>. <What to try>.`, the most serious first, `<what>` one of
         `FINDINGS`; empty when nothing is amiss. Of the first four the first that holds is
-        said: the others follow from it. What underfits is not said to overfit, too.
+        said: the others follow from it. What underfits is not said to overfit, too. Where facts
+        have `crops`, several inputs a field, they are spoken of instead of tiles.
 
     Examples
     --------
@@ -114,7 +115,14 @@ class out of the plate map.
     idle = next((said for rule in _IDLE if (said := rule(facts))), "")
     over = "" if idle.startswith(FINDINGS[3]) else _overfits(facts)
     rest = [rule(facts) for rule in (_still_falling, _imbalanced, _cut)]
-    return [said for said in (idle, over, *rest) if said]
+    found = [said for said in (idle, over, *rest) if said]
+    return [_of_crops(said) for said in found] if facts.get("crops") else found
+
+
+def _of_crops(said: str) -> str:
+    """Say of crops what was said of tiles; what a sentence begins with is its name."""
+    name, colon, rest = said.partition(":")
+    return name + colon + rest.replace("tiles", "crops").replace("--tile-size", "--crop-size")
 
 
 def balanced_accuracy(confusion: ArrayLike) -> float | None:

@@ -231,3 +231,14 @@ def test_a_class_without_judged_tiles_has_no_recall() -> None:
     assert balanced_accuracy([[3, 1, 0], [0, 0, 0], [0, 0, 4]]) == pytest.approx(0.875)
     assert balanced_accuracy([]) is None
     assert balanced_accuracy([[0]]) is None
+
+
+def test_crops_are_called_crops():
+    facts = {"classes": {"a": 40, "b": 3}, "judged_confusion": [[8, 0], [1, 0]], "accumulate": 2}
+    of_tiles, of_crops = diagnose(facts), diagnose(facts | {"crops": True})
+    assert [said.partition(":")[0] for said in of_crops] == [
+        said.partition(":")[0] for said in of_tiles
+    ]
+    assert "all 9 judged crops" in of_crops[0]
+    assert "--crop-size" in of_crops[-1]
+    assert "--tile-size" not in " ".join(of_crops)

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 
 from hts_classify.errors import DataError, DesignError, ModelError, UsageError
+from hts_classify.models import scoring_threads
 from hts_classify.models.cnn.model import Cnn
 from hts_classify.models.cnn.search import ROUNDS
 from hts_classify.models.protocol import Origin
@@ -462,7 +463,7 @@ def test_larger_tiles_are_enlarged_as_much_as_those_that_were_learned_from(learn
     """From 24 to 48 pixels, so from 30 to 60: a cell keeps its size."""
     model = fitted(learning, settings=brief(3, enlarge=48))
     seen = []
-    model._net.register_forward_pre_hook(lambda net, given: seen.append(given[0].shape[2:]))
+    model._scorer.register_forward_pre_hook(lambda net, given: seen.append(given[0].shape[2:]))
     model.scores(np.random.default_rng(0).uniform(0, 255, (2, 2, 30, 30)).astype(np.float32))
     assert set(seen) == {(60, 60)}
 

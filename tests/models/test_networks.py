@@ -9,7 +9,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hts_classify.errors import DataError, UsageError
-from hts_classify.models.cnn.networks import PARTS, check_tile, learned, make_network, train_mode
+from hts_classify.models.cnn.networks import (
+    PARTS,
+    check_tile,
+    folded,
+    learned,
+    make_network,
+    train_mode,
+)
 from hts_classify.models.settings import NETWORKS, CnnSettings
 
 SMALL = ("compact", "jackal", "mobilenet_v2")
@@ -58,6 +65,44 @@ def test_a_fresh_network_has_no_opinion_and_follows_from_the_seed(name):
     weights = [each.body.get_parameter(first) for each in (net, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folded_it_says_the_same_and_stays_as_it_was(name):
+    net, side = made(name, 3), NETWORKS[name].least + 11
+    nn.init.normal_(net.head.weight, generator=torch.Generator().manual_seed(2))
+    batch = tiles(net, 3, side, side)
+    with torch.no_grad():
+        net.train()(batch)  # gives batch norms means and deviations
+        before = {key: value.clone() for key, value in net.state_dict().items()}
+        expected = net.eval()(batch)
+        found = folded(net)(batch)
+    assert expected.std() > 0
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.std()))
+    after = net.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+@pytest.mark.parametrize(("name", "left"), [("compact", 0), ("resnet50", 0), ("densenet121", 62)])
+def test_batch_norms_that_follow_a_convolution_are_folded(name, left):
+    parts = folded(made(name)).modules()
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in parts) == left
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_widest_layer_is_as_its_network_says(name):
+    net, side = made(name, 3).eval(), NETWORKS[name].tile or NETWORKS[name].least
+    most = 0
+
+    def look(_module, _inputs, found):
+        nonlocal most
+        most = max(most, found.numel())
+
+    for module in net.modules():
+        module.register_forward_hook(look)
+    with torch.inference_mode():
+        net(tiles(net, 3, side, side)[:1])
+    assert round(most / side**2) == pytest.approx(NETWORKS[name].widest, abs=1)
 
 
 def test_where_a_pattern_lies_hardly_matters_to_compact():

@@ -216,10 +216,12 @@ class Cnn:
         self._tile_shape, self._side = tiles.shape, tiles.longest
         truth = numbers[np.asarray(halves[1], dtype=np.intp)]
         judged = (trained.judged, truth)
-        if origin is not None and origin.fields is not None:
-            judged = by_field(*judged, np.asarray(origin.fields)[halves[1]])
+        fields = None if origin is None or origin.fields is None else np.asarray(origin.fields)
+        if fields is not None:
+            judged = by_field(*judged, fields[halves[1]])
         self.temperature = temperature(*judged)
-        return self._facts(trained, numbers, truth)
+        crops = fields is not None and len(np.unique(fields)) < len(fields)
+        return self._facts(trained, numbers, truth, crops=crops)
 
     def scores(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
         """Return the logits, each the mean over every flip and turn of its tile.
@@ -318,9 +320,14 @@ class Cnn:
         return model
 
     def _facts(
-        self, trained: Trained, numbers: NDArray[np.intp], truth: NDArray[np.intp]
+        self,
+        trained: Trained,
+        numbers: NDArray[np.intp],
+        truth: NDArray[np.intp],
+        *,
+        crops: bool,
     ) -> dict[str, Any]:
-        """Say what was chosen and seen."""
+        """Say what was chosen and seen; `crops`: a field has several inputs."""
         settings, found = self.settings, trained.found
         count = len(self.classes)
         confusion = np.zeros((count, count), int)
@@ -343,6 +350,7 @@ class Cnn:
             "weight_decay": found.pace.decay,
             "temperature": self.temperature,
             "judged_loss": found.loss,
+            "crops": crops,
             "judged_tiles": len(truth),
             "judged_confusion": confusion.tolist(),
             "trials": found.trials,

@@ -12,6 +12,7 @@ Discovery 2019. SqueezeNet's linear layer comes after the pooling, as in the res
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch.fx import GraphModule, Node, symbolic_trace
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...errors import DataError
 from ..settings import NETWORKS, CnnSettings
@@ -206,8 +208,26 @@ def folded(net: Net) -> nn.Module:
     >>> sum(isinstance(part, nn.BatchNorm2d) for part in folded(net).modules())
     0
     """
-    made = fuse(net.eval())
+    made = symbolic_trace(copy.deepcopy(net).eval())
+    for norm in made.graph.nodes:
+        conv = norm.args[0] if norm.args else None
+        module, before = _module(made, norm), _module(made, conv)
+        if isinstance(module, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+            assert isinstance(conv, Node)
+            if len(conv.users) == 1:
+                _put(made, str(conv.target), fuse_conv_bn_eval(before, module))
+                norm.replace_all_uses_with(conv)
+                made.graph.erase_node(norm)
+    made.delete_all_unused_submodules()
+    made.recompile()
     return made.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _module(traced: GraphModule, node: object) -> nn.Module | None:
+    """Return the module that a node of a traced network calls; None where it calls none."""
+    if isinstance(node, Node) and node.op == "call_module":
+        return traced.get_submodule(str(node.target))
+    return None
 
 
 def _learning(net: Net, settings: CnnSettings) -> list[nn.Module]:
