@@ -13,7 +13,7 @@ none waits for the others until the plate ends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -91,11 +91,12 @@ class Stream:
         """
         with scoring_threads(self._device) as self._threads:
             yield
-            self._raise(wait=True)
+            wait(self._scored, return_when=FIRST_EXCEPTION)
+            self._raise()
 
     def done(self, well: str) -> None:
         """Take note that the pass has written a well; raise what went wrong in a thread."""
-        self._raise(wait=False)
+        self._raise()
         block = self._block_of[well]
         self._lacking[block].discard(well)
         if not self._lacking[block]:
@@ -127,10 +128,10 @@ class Stream:
             for held in found
         ]
 
-    def _raise(self, *, wait: bool) -> None:
-        """Raise what went wrong with a block; with all of them, if they are to be waited for."""
+    def _raise(self) -> None:
+        """Raise what went wrong with a block."""
         for future in self._scored:
-            if wait or future.done():
+            if future.done():
                 future.result()
 
     def _score_shards(self, wells: Sequence[str]) -> _Found:

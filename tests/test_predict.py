@@ -31,6 +31,7 @@ from hts_classify.vocabulary import PATH
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Score four fields at a time, so that a plate of 24 has several blocks."""
     monkeypatch.setattr(hts_classify.stream, "_BLOCK", 4)
+    monkeypatch.setattr(hts_classify.stream, "_BLOCK_ON_GPU", 4)
 
 
 class Paced(Progress):

@@ -257,6 +257,7 @@ def test_what_came_first_does_not_change_a_byte_of_calls_from_crops(
     tiny_plate: Path, grid_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hts_classify.stream, "_BLOCK", 4)
+    monkeypatch.setattr(hts_classify.stream, "_BLOCK_ON_GPU", 4)
     chance = random.Random(0)
 
     class Paced(Progress):

@@ -163,8 +163,10 @@ def scoring_threads(device: str) -> Iterator[ThreadPoolExecutor]:
         try:
             yield pool
         finally:
-            pool.shutdown(cancel_futures=True)
-            set_threads(count)  # what new threads take
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                set_threads(count)  # what new threads take
 
 
 def load(path_name: str, folder: Path, *, device: str = "auto") -> Classifier:

@@ -130,3 +130,9 @@ def test_a_gpu_keeps_tiles_in_half_of_its_free_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: gib)
     assert room(torch.device("cuda", 0)) == 8 * gib  # an earlier fit's six are free, too
     assert room(CPU) == 2 * 2**30
+
+
+def test_as_many_go_together_as_the_largest_layer_allows():
+    tiles = np.zeros((4, 2, 256, 256), np.float32)
+    for widest, side, count in ((4, 0, 16), (16, 0, 4), (64, 0, 1), (64, 64, 16), (1, 8, 64)):
+        assert Tiles(tiles, device=CPU, widest=widest).together(side) == count

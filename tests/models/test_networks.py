@@ -73,6 +73,10 @@ def test_folded_it_says_the_same_and_stays_as_it_was(name):
     nn.init.normal_(net.head.weight, generator=torch.Generator().manual_seed(2))
     batch = tiles(net, 3, side, side)
     with torch.no_grad():
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(part.weight, 0.5, 1.5)
+                nn.init.normal_(part.bias, std=0.1)
         net.train()(batch)  # gives batch norms means and deviations
         before = {key: value.clone() for key, value in net.state_dict().items()}
         expected = net.eval()(batch)
@@ -83,7 +87,10 @@ def test_folded_it_says_the_same_and_stays_as_it_was(name):
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
-@pytest.mark.parametrize(("name", "left"), [("compact", 0), ("resnet50", 0), ("densenet121", 62)])
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("compact", 0), ("inception_v3", 0), ("mobilenet_v2", 0), ("densenet121", 62)],
+)
 def test_batch_norms_that_follow_a_convolution_are_folded(name, left):
     parts = folded(made(name)).modules()
     assert sum(isinstance(part, nn.BatchNorm2d) for part in parts) == left

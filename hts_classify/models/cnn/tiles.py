@@ -102,12 +102,12 @@ class Tiles:
         some = np.unique(np.linspace(0, len(self) - 1, min(READ, len(self))).astype(np.intp))
         return np.ascontiguousarray(self._inputs[some]).tobytes()
 
-    @property
-    def together(self) -> int:
-        """Tiles that are best scored together."""
+    def together(self, side: int = 0) -> int:
+        """Return how many tiles, or squares of them with this side, are best scored together."""
         if self._device.type != "cpu":
             return _ON_GPU
-        return max(1, min(READ, _AT_ONCE // (self._widest * math.prod(self._side))))
+        pixels = side**2 or math.prod(self._side)
+        return max(1, min(READ, _AT_ONCE // (self._widest * pixels)))
 
     def keep(self, most_mib: int | None) -> bool:
         """Keep every prepared tile on the device if they take no more than this, and fit.
