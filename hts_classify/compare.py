@@ -1,53 +1,32 @@
 """The head-to-head: both paths on the same wells, and what the difference can bear.
 
-The test is paired and at the unit that is independent. Where wells are the groups it is
-McNemar's, exact (Psychometrika 1947, 12:153), with the interval of Bonett and Price for a
-paired difference (Journal of Educational and Behavioral Statistics 2012, 37:479). Where groups
-hold several wells it is a sign-flip test over the groups, with a t interval over them. With
-fewer than six groups no p-value could come below 0.06, and none is given: counts speak.
+What each path is worth is said at every level: of fields, of wells, which are what is compared,
+and of treatments. The test between the paths is paired and at the unit that is independent
+(`statistics.difference`); with fewer than six groups no p-value is given, and counts speak.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .cascade import Cascade, cascade
 from .errors import DataError
 from .evaluate import Evaluation, evaluate
-from .vocabulary import CALL, FOLD, GROUP, LEVEL, PATH, PATHS, PLATE, TARGET, WELL
+from .statistics.difference import Difference, compare_calls
+from .vocabulary import CALL, FOLD, GROUP, LEVEL, PATH, PATHS, PLATE, PROBA, TARGET, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "Difference", "compare", "scored_wells"]
+__all__ = ["SCHEMA", "Comparison", "compare", "scored_wells"]
 
-_FEWEST_GROUPS = 6
-_EXACT_GROUPS = 14
-_FLIPS = 20_000
+SCHEMA: Final = 1
+"""Counts up when what `comparison.json` says is said otherwise."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """The first path's right calls against the second's, well by well."""
-
-    both: int
-    """Wells that both paths call right."""
-    first_only: int
-    second_only: int
-    neither: int
-    groups: int
-    difference: float
-    """Accuracy of the first path minus accuracy of the second."""
-    interval: tuple[float, float] | None
-    """95%, at the unit of the groups; None with fewer than six."""
-    test: str
-    p: float | None
-    verdict: str
-    """One sentence in plain words."""
+LEVELS: Final = ("field", "well", "treatment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +34,25 @@ class Comparison:
     """Each path's evaluation over the same wells, and the difference between them."""
 
     paths: dict[str, Evaluation]
+    """Of wells."""
+    levels: dict[str, dict[str, Evaluation]]
+    """Of fields, wells and treatments, by path; a level that has no rows is left out."""
     difference: Difference
+    cascade: Cascade | None
+    """TAS first, and the CNN where it is unsure; None without calibrated probabilities."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON types, rates written out beside the counts."""
-        paths = {
-            path: asdict(result)
-            | {
-                "accuracy": result.accuracy,
-                "balanced_accuracy": result.balanced_accuracy,
-                "recalls": result.recalls,
-            }
-            for path, result in self.paths.items()
+        return {
+            "schema": SCHEMA,
+            "paths": {path: result.as_json() for path, result in self.paths.items()},
+            "levels": {
+                level: {path: result.as_json() for path, result in paths.items()}
+                for level, paths in self.levels.items()
+            },
+            "difference": asdict(self.difference),
+            "cascade": asdict(self.cascade) if self.cascade else None,
         }
-        return {"paths": paths, "difference": asdict(self.difference)}
 
 
 def scored_wells(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -110,7 +94,8 @@ def compare(predictions: pd.DataFrame) -> Comparison:
     Parameters
     ----------
     predictions : DataFrame
-        `predictions.parquet` of a run: field and well rows of both paths.
+        `predictions.parquet` of a run: rows of both paths at every level. With `Proba_` columns
+        it is said what these are worth, and what a cascade would do.
 
     Returns
     -------
@@ -135,114 +120,59 @@ def compare(predictions: pd.DataFrame) -> Comparison:
     (3, 1)
     """
     wells = scored_wells(predictions)
-    classes = sorted({*wells[TARGET], *(call for path in PATHS for call in wells[path])})
-    paths = {
-        path: evaluate(
-            list(wells[TARGET]), list(wells[path]), groups=list(wells[GROUP]), classes=classes
-        )
-        for path in PATHS
+    levels = {
+        level: {path: _evaluated(predictions, level, path) for path in PATHS}
+        for level in LEVELS
+        if len(_scored(predictions, level, PATHS[0]))
     }
-    right = {path: (wells[path] == wells[TARGET]).to_numpy(bool) for path in PATHS}
-    return Comparison(paths=paths, difference=_difference(right, list(wells[GROUP])))
-
-
-def _difference(right: Mapping[str, NDArray[np.bool_]], groups: Sequence[Any]) -> Difference:
-    first, second = (right[path] for path in PATHS)
-    _, members = np.unique(np.asarray(groups, str), return_inverse=True)
-    sizes = np.bincount(members)
-    net = first.astype(float) - second
-    difference = float(net.mean())
-    discordant = int((first & ~second).sum()), int((second & ~first).sum())
-    interval, p = None, None
-    if len(sizes) < _FEWEST_GROUPS:
-        test = f"none: {len(sizes)} groups are fewer than six"
-    elif len(sizes) == len(net):
-        test = "McNemar, exact, over wells"
-        interval, p = _paired_interval(*discordant, len(net)), _mcnemar(*discordant)
-    else:
-        test = "sign-flip over groups"
-        by_group = np.bincount(members, weights=net)
-        interval, p = _group_interval(by_group, sizes), _sign_flip(by_group)
-    return Difference(
-        both=int((first & second).sum()),
-        first_only=discordant[0],
-        second_only=discordant[1],
-        neither=int((~first & ~second).sum()),
-        groups=len(sizes),
-        difference=difference,
-        interval=interval,
-        test=test,
-        p=p,
-        verdict=_verdict(discordant, (len(net), len(sizes)), interval, p),
+    first, second = ((wells[path] == wells[TARGET]).to_numpy(bool) for path in PATHS)
+    return Comparison(
+        paths=levels["well"],
+        levels=levels,
+        difference=compare_calls(first, second, list(wells[GROUP])),
+        cascade=_cascade(predictions),
     )
 
 
-def _mcnemar(first_only: int, second_only: int) -> float:
-    from scipy import stats
+def _scored(predictions: pd.DataFrame, level: str, path: str) -> pd.DataFrame:
+    """Return one path's rows of a level whose class is known and that were tested in a fold.
 
-    if first_only + second_only == 0:
-        return 1.0
-    return float(stats.binomtest(first_only, first_only + second_only).pvalue)
-
-
-def _paired_interval(first_only: int, second_only: int, wells: int) -> tuple[float, float]:
-    """Bonett and Price: one more in each discordant cell keeps the interval from vanishing."""
-    a, b = (first_only + 1) / (wells + 2), (second_only + 1) / (wells + 2)
-    half = 1.959964 * np.sqrt((a + b - (a - b) ** 2) / (wells + 2))
-    return float(max(-1.0, a - b - half)), float(min(1.0, a - b + half))
-
-
-def _group_interval(by_group: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float]:
-    """Cluster-t: the ratio estimator's variance over groups.
-
-    Groups that all agree would give an interval of no width, and few that differ one that is far
-    too narrow. One more group of mean size on which the paths disagree wholly keeps it open, as
-    one more in each cell does in `_paired_interval`.
+    A treatment whose wells were tested in several folds has a row for each.
     """
-    from scipy import stats
-
-    count, total = len(sizes), int(sizes.sum())
-    difference = float(by_group.sum()) / total
-    residuals = by_group - difference * sizes
-    spread = count / (count - 1) * float(np.sum(residuals**2)) + (total / count) ** 2
-    variance = spread / total**2
-    half = float(stats.t.ppf(0.975, count - 1)) * float(np.sqrt(variance))
-    return max(-1.0, difference - half), min(1.0, difference + half)
+    part = predictions[
+        (predictions[LEVEL] == level) & (predictions[PATH] == path) & (predictions[FOLD] >= 0)
+    ]
+    return part[part[TARGET].notna() & part[GROUP].notna()]
 
 
-def _sign_flip(by_group: NDArray[Any]) -> float:
-    """Share of sign patterns over groups at least as far from zero: all of them, or a sample."""
-    count = len(by_group)
-    if count <= _EXACT_GROUPS:
-        patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-    else:
-        patterns = np.random.default_rng(0).integers(0, 2, (_FLIPS, count))
-        patterns[0] = 1  # the pattern that was seen counts among them
-    sums = np.abs((2 * patterns - 1) @ by_group)
-    return float(np.mean(sums >= abs(by_group.sum()) - 1e-9))
-
-
-def _verdict(
-    discordant: tuple[int, int],
-    counts: tuple[int, int],
-    interval: tuple[float, float] | None,
-    p: float | None,
-) -> str:
-    """Say it in words; a difference has to leave both its interval and its test."""
-    wells, groups = counts
-    first, second = "TAS + SVM", "the CNN"
-    seen = (
-        f"of {wells} wells, {discordant[0]} were called right only by {first}"
-        f" and {discordant[1]} only by {second}"
-        if any(discordant)
-        else f"{first} and {second} were right on the same of {wells} wells"
+def _evaluated(predictions: pd.DataFrame, level: str, path: str) -> Evaluation:
+    part, names = _scored(predictions, level, path), _probable(predictions)
+    known = predictions.loc[predictions[FOLD] >= 0, [TARGET, CALL]]
+    classes = [name.removeprefix(PROBA) for name in names] or sorted(
+        {*known[TARGET].dropna(), *known[CALL]}
     )
-    if interval is None or p is None:
-        return (
-            f"{seen}: {groups} groups are too few for a test, so no difference"
-            " that this plate can show"
-        )
-    if interval[0] <= 0 <= interval[1] or p >= 0.05:
-        return f"{seen}: no difference that this plate can show"
-    better, worse = (first, second) if interval[0] > 0 else (second, first)
-    return f"{seen}: {better} is better here than {worse}"
+    return evaluate(
+        list(part[TARGET]),
+        list(part[CALL]),
+        groups=list(part[GROUP]),
+        classes=classes,
+        proba=part[names].to_numpy(np.float64) if names else None,
+    )
+
+
+def _probable(predictions: pd.DataFrame) -> list[str]:
+    return [str(column) for column in predictions if str(column).startswith(PROBA)]
+
+
+def _cascade(predictions: pd.DataFrame) -> Cascade | None:
+    names = _probable(predictions)
+    first, second = (
+        _scored(predictions, "well", path).sort_values([PLATE, WELL], kind="stable")
+        for path in PATHS
+    )
+    likely = [part[names].to_numpy(np.float64) for part in (first, second)]
+    if not names or not all(np.isfinite(one).all() for one in likely):
+        return None
+    columns = {name.removeprefix(PROBA): k for k, name in enumerate(names)}
+    truth = np.asarray([columns[name] for name in first[TARGET]], np.intp)
+    return cascade(likely[0], likely[1], truth, np.asarray(first[FOLD], np.intp))

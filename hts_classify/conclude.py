@@ -42,20 +42,22 @@ def conclude(
     out, folds = fits.out, fits.folds
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
     table = _table(fits, shards)
-    if proba:
-        table = with_proba(
-            table,
-            {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()},
-        )
-    write_table(out / "predictions", table)
+    probable = with_proba(
+        table, {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()}
+    )
+    write_table(out / "predictions", probable if proba else table)
     units = sorted({card["inner_unit"] for card in cards.values()})
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
     names = [str(column) for column in table]
     classes = [name.removeprefix(SCORE) for name in names if name.startswith(SCORE)]
     unlabelled = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
-    comparison = compare(table).as_json() | {
+    comparison = compare(probable).as_json() | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,
+        "protocol": folds.protocol.title,
+        "unit": folds.protocol.unit,
+        "unseen": folds.protocol.unseen,
+        "fold_notes": list(folds.notes),
         "folds": folds.count,
         "inner_units": units,
         "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],

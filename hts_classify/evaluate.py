@@ -1,20 +1,22 @@
 """How good a path's calls are: counts first, then rates with what the design lets them say.
 
-Intervals are at the unit that is independent, the split group. Wells of one compound are not
-independent looks at a class, so the interval for a proportion shrinks the number of wells to
-an effective one (Korn and Graubard, Survey Methodology 1998, 24:193) and then is the exact one
-of Clopper and Pearson (Biometrika 1934, 26:404). It is never [1, 1].
+Intervals are at the unit that is independent, the split group: wells of one compound are not
+independent looks at a class. What rests on probabilities (ranking, log-loss, calibration) needs
+them calibrated on training folds, and on one scale over all folds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .statistics.intervals import Interval, accuracy_interval, stated_coverage
+from .statistics.metrics import ClassRates, rates
+from .statistics.scores import Calibration, Ranking, auc, brier, calibration, log_loss
 from .vocabulary import (
     BATCH,
     CALL,
@@ -33,118 +35,77 @@ if TYPE_CHECKING:
 __all__ = [
     "DoseResponse",
     "Evaluation",
-    "Interval",
     "Position",
+    "Probable",
     "dose_responses",
     "evaluate",
     "positions",
-    "proportion_interval",
 ]
 
-_LEVEL = 0.95
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probable:
+    """How good the probabilities are that a path gives its calls."""
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A 95% interval for a proportion."""
-
-    low: float
-    high: float
-    effective: float
-    """Number of independent observations that the wells are worth."""
+    log_loss: float
+    brier: float
+    ranking: Ranking
+    """Area under the ROC curve of each class, over all folds."""
+    calibration: Calibration
+    """Of the called class, in 15 bins of equal width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One path's calls against what the wells are."""
+    """One path's calls against what the wells, fields or treatments are."""
 
     classes: tuple[str, ...]
     correct: int
     total: int
     groups: int
-    """Split groups among the wells."""
+    """Split groups among them."""
     interval: Interval | None
-    """Of the accuracy; none for a single group."""
+    """95%, of the accuracy; none for a single group."""
+    coverage: float | None
+    """How often such an interval held the truth in simulation, in the nearest design."""
     confusion: tuple[tuple[int, ...], ...]
     """Rows are what a well is, columns what it was called."""
+    rates: ClassRates
+    """By class and over all of them."""
+    probable: Probable | None
+    """None without probabilities, or where a fold gave none for a class."""
 
     @property
     def accuracy(self) -> float:
-        """Share of wells called right."""
+        """Share called right."""
         return self.correct / self.total
 
     @property
     def recalls(self) -> tuple[float | None, ...]:
-        """Share called right of each class; None for a class that no well has."""
-        return tuple(
-            row[k] / sum(row) if sum(row) else None for k, row in enumerate(self.confusion)
-        )
+        """Share called right of each class; None for a class that none is."""
+        return self.rates.recall
 
     @property
     def balanced_accuracy(self) -> float:
         """Mean recall of the classes that are scored."""
-        return float(np.mean([recall for recall in self.recalls if recall is not None]))
+        return self.rates.balanced_accuracy
 
-
-def proportion_interval(correct: NDArray[np.bool_], groups: Sequence[Any]) -> Interval | None:
-    """Return a 95% interval for the share of right calls among wells that come in groups.
-
-    Parameters
-    ----------
-    correct : ndarray of bool, shape (wells,)
-        Whether each well was called right.
-    groups : sequence, length wells
-        Its split group.
-
-    Returns
-    -------
-    Interval or None
-        None for fewer than two groups. Where all wells are right, or all wrong, nothing is known
-        of how groups differ, and each counts as one observation.
-
-    Examples
-    --------
-    >>> wells = np.ones(24, bool)
-    >>> interval = proportion_interval(wells, ["wortmannin"] * 12 + ["LY294002"] * 12)
-    >>> round(interval.low, 2), interval.high, interval.effective
-    (0.16, 1.0, 2.0)
-    >>> round(proportion_interval(wells, range(24)).low, 2)
-    0.86
-    """
-    from scipy import stats
-
-    _, members = np.unique(np.asarray(groups, str), return_inverse=True)
-    sizes = np.bincount(members)
-    count, total = len(sizes), len(correct)
-    if count < 2:
-        return None
-    share = float(np.mean(correct))
-    # Variance of a ratio over groups; the residuals sum to zero by construction.
-    residuals = np.bincount(members, weights=correct.astype(float)) - share * sizes
-    variance = count / (count - 1) * float(np.sum(residuals**2)) / total**2
-    if count == total:
-        effective = float(total)
-    elif share in (0.0, 1.0):
-        effective = float(count)
-    else:
-        half = (1 + _LEVEL) / 2
-        shrink = (stats.t.ppf(half, total - 1) / stats.t.ppf(half, count - 1)) ** 2
-        # Wells that agree wholly within their groups are still worth one each a group.
-        effective = float(
-            np.clip(share * (1 - share) / max(variance, 1e-12) * shrink, count, total)
-        )
-    right, tail = share * effective, (1 - _LEVEL) / 2
-    wrong = effective - right
-    low = stats.beta.ppf(tail, right, wrong + 1) if right > 1e-9 else 0.0
-    high = stats.beta.ppf(1 - tail, right + 1, wrong) if wrong > 1e-9 else 1.0
-    # No pattern of wells says more for a path than all groups right, nor more against it than
-    # all wrong; and there nothing is known of how groups differ.
-    bound = float(stats.beta.ppf(tail, count, 1))
-    return Interval(min(float(low), bound), max(float(high), 1 - bound), effective)
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON types, rates beside the counts."""
+        return asdict(self) | {
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "recalls": self.recalls,
+        }
 
 
 def evaluate(
-    truth: Sequence[str], called: Sequence[str], *, groups: Sequence[Any], classes: Sequence[str]
+    truth: Sequence[str],
+    called: Sequence[str],
+    *,
+    groups: Sequence[Any],
+    classes: Sequence[str],
+    proba: NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """Judge calls, one a well.
 
@@ -156,6 +117,8 @@ def evaluate(
         The unit that was left out together.
     classes : sequence of str
         Every class that a call can name.
+    proba : ndarray of float64, shape (wells, classes), optional
+        What each class was deemed probable, calibrated on training folds.
 
     Examples
     --------
@@ -168,13 +131,33 @@ def evaluate(
     for true, call in zip(truth, called, strict=True):
         confusion[index[true], index[call]] += 1
     correct = np.asarray([t == c for t, c in zip(truth, called, strict=True)], bool)
+    count = len({str(group) for group in groups})
+    share = float(correct.mean())
+    usable = proba is not None and bool(np.isfinite(proba).all())
     return Evaluation(
         classes=tuple(classes),
         correct=int(correct.sum()),
         total=len(correct),
-        groups=len(set(groups)),
-        interval=proportion_interval(correct, groups),
+        groups=count,
+        interval=accuracy_interval(correct, groups),
+        coverage=stated_coverage(count, share, clustered=count < len(correct))
+        if count > 1
+        else None,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        rates=rates(confusion),
+        probable=_probable(truth, proba, classes) if usable and proba is not None else None,
+    )
+
+
+def _probable(truth: Sequence[str], proba: NDArray[np.float64], classes: Sequence[str]) -> Probable:
+    # the others are added up: 1 - p has no digits left where p is nearly 1
+    tiny, others = np.finfo(np.float64).tiny, proba @ (1 - np.eye(len(classes)))
+    log_odds = np.log(np.maximum(proba, tiny)) - np.log(np.maximum(others, tiny))
+    return Probable(
+        log_loss=log_loss(truth, proba, classes),
+        brier=brier(truth, proba, classes),
+        ranking=auc(truth, log_odds, classes),
+        calibration=calibration(truth, proba, classes),
     )
 
 

@@ -173,7 +173,9 @@ def with_proba(table: pd.DataFrame, temperatures: Mapping[tuple[str, int], float
     """
     names = [str(column) for column in table if str(column).startswith(SCORE)]
     warmth = [temperatures[path, fold] for path, fold in zip(table[PATH], table[FOLD], strict=True)]
-    found = proba(table[names].to_numpy(np.float64), np.reshape(warmth, (-1, 1)))
+    # A model that never saw a class has no score for it, and cannot call it.
+    scores = np.nan_to_num(table[names].to_numpy(np.float64), nan=-np.inf)
+    found = proba(scores, np.reshape(warmth, (-1, 1)))
     columns = {f"{PROBA}{name.removeprefix(SCORE)}": found[:, k] for k, name in enumerate(names)}
     return table.assign(**columns)
 
@@ -196,9 +198,10 @@ def _joined(
 def _called(part: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Add the call and its margin, before the scores."""
     values: NDArray[Any] = part[names].to_numpy(np.float64)
-    ordered = np.sort(values, axis=1)
+    known = np.where(np.isnan(values), -np.inf, values)
+    ordered = np.sort(known, axis=1)
     classes = np.asarray([name.removeprefix(SCORE) for name in names], object)
     return part.drop(columns=names).assign(
-        **{CALL: classes[values.argmax(axis=1)], MARGIN: ordered[:, -1] - ordered[:, -2]},
+        **{CALL: classes[known.argmax(axis=1)], MARGIN: ordered[:, -1] - ordered[:, -2]},
         **{name: values[:, k] for k, name in enumerate(names)},
     )

@@ -57,7 +57,8 @@ class RunSettings:
     view: View = field(default_factory=View)
     """Which part of the plates is looked at: channels, planes, time points, …"""
     split: str | None = None
-    """Unit that goes out together; by default compound where there is one, else well."""
+    """Protocol: the unit that goes out together (by default compound where there is one, else
+    well), or another that `protocols.PROTOCOLS` names."""
     unscored: tuple[str, ...] = ()
     """Classes that are trained on and not scored."""
     folds: int = 5
@@ -172,7 +173,8 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
             for plate in plates
         ),
         *dict.fromkeys(note for plate in plates for note in plate.notes),
-        f"{folds.count} folds by {split}{chosen}; the CNN runs on {machine}",
+        f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
+        *folds.notes,
     )
     return Job(
         settings=settings,

@@ -145,6 +145,9 @@ def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
         progress.note(f"class {name} is left out: no field is left of its wells")
     unscored = tuple(name for name in job.settings.unscored if name not in lost)
     folds = deal(wells, job.target, job.split, replace(job.settings, unscored=unscored))
+    for note in folds.notes:
+        if note not in job.notes:
+            progress.note(note)
     with whole(job.out / "folds.csv") as part:
         folds.wells[[PLATE, WELL, TARGET, GROUP, FOLD, ROLE]].to_csv(part, index=False)
     return folds

@@ -1,33 +1,40 @@
 """Honest folds: whole groups go out together, and fields of a well never part.
 
 The group is the unit whose next member the screener will meet: a compound, a batch, a plate,
-or at the least a well. Inner splits, for everything that is chosen during training, see the
-training folds only and use the coarsest unit that has at least three groups in every class.
+or at the least a well; `protocols` says what each `--split` holds apart. Inner splits, for
+everything that is chosen during training, see the training folds only and use the coarsest unit
+that has at least three groups in every class.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DesignError, UsageError
+from .protocols import (
+    SPLITS,
+    Protocol,
+    check_named,
+    deal_fixed,
+    protocol_of,
+    train_test_split,
+    unit_keys,
+)
 from .vocabulary import (
-    BATCH,
     COMPOUND,
     FOLD,
     GROUP,
-    PLATE,
     ROLE,
     SCORED,
     TARGET,
     UNLABELLED,
     UNSCORED,
-    WELL,
 )
 
 if TYPE_CHECKING:
@@ -39,17 +46,11 @@ __all__ = [
     "choose_split",
     "inner_splits",
     "make_folds",
+    "make_repeats",
 ]
 
-SPLITS: Final[dict[str, str]] = {
-    "compound": COMPOUND,
-    "batch": BATCH,
-    "plate": PLATE,
-    "well": WELL,
-}
-"""Units that a plate may be split by, coarsest first, and the column that names the groups."""
-
 _INNER: Final = 3
+_MOST_SEED: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,18 @@ class Folds:
     """Which wells are tested together."""
 
     split: str
-    """The unit: a key of `SPLITS`."""
+    """The protocol, as `protocols.protocol_of` takes it."""
     wells: pd.DataFrame
     """The joined plate map with `Target`, `Group`, `Fold` (from 0, -1 for none) and `Role`."""
+    seed: int = 0
+    """Seed that the folds were dealt by, and that training takes."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures should know of these folds."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """What is held apart."""
+        return protocol_of(self.split)
 
     @property
     def count(self) -> int:
@@ -76,43 +86,47 @@ class Folds:
         return (self.wells[FOLD] == fold).to_numpy(bool)
 
     def training(self, fold: int) -> NDArray[np.bool_]:
-        """Mark the wells that a fold's models may see: labelled, and of no group under test."""
-        tested = set(self.wells.loc[self.tested(fold), GROUP])
+        """Mark the wells that a fold's models may see.
+
+        They are labelled, and share with no well under test what the protocol holds apart:
+        under NSCB neither its compound nor its batch, controls included.
+        """
         labelled = (self.wells[ROLE] != UNLABELLED).to_numpy()
-        return np.asarray(labelled & ~self.wells[GROUP].isin(tested).to_numpy(), bool)
+        barred = self.protocol.barred(self.wells, self.tested(fold))
+        return np.asarray(labelled & ~barred, bool)
 
 
 def choose_split(wells: pd.DataFrame, split: str | None) -> str:
-    """Check the unit that was asked for, or take the coarsest sensible one.
+    """Check the protocol that was asked for, or take the coarsest sensible one.
 
     Parameters
     ----------
     wells : DataFrame
         The joined plate map, one row a well.
     split : str or None
-        A key of `SPLITS`; None takes `compound` where the plate map names compounds, else
-        `well`.
+        A protocol, as `protocols.protocol_of` takes it; None takes `compound` where the plate
+        map names compounds, else `well`.
+
+    Returns
+    -------
+    str
+        The protocol's own name.
 
     Raises
     ------
     UsageError
-        When the unit is unknown, would part the fields of a well, or has no column.
+        When the protocol is unknown, would part the fields of a well, or has no column.
     """
     if split is None:
         return "compound" if COMPOUND in wells else "well"
-    if split in {"field", "tile", "site", "image", "random"}:
-        raise UsageError(
-            f"--split {split} would put fields of one well into training and test",
-            remedy=f"split by {', '.join(SPLITS)}",
-        )
-    if split not in SPLITS:
-        raise UsageError(f"--split {split!r}", remedy=f"split by {', '.join(SPLITS)}")
-    if SPLITS[split] not in wells:
-        raise UsageError(
-            f"--split {split}, but the plate map has no {split} column",
-            remedy=f"name it with --{split}-column, or split by another unit",
-        )
-    return split
+    protocol = protocol_of(split)
+    for unit in protocol.apart:
+        if SPLITS[unit] not in wells:
+            raise UsageError(
+                f"--split {split}, but the plate map has no {unit} column",
+                remedy=f"name it with --{unit}-column, or split by another unit",
+            )
+    return protocol.name
 
 
 def make_folds(
@@ -123,8 +137,16 @@ def make_folds(
     unscored: Sequence[str] = (),
     folds: int = 5,
     seed: int = 0,
+    train_plates: Sequence[str] = (),
+    test_plates: Sequence[str] = (),
 ) -> Folds:
     """Deal whole groups into folds, with the classes as even as the groups allow.
+
+    Leave-one-out protocols make each group a fold, and NSCB each compound in each batch: a
+    compound that is in every batch could not be tested as a whole. There a class can be lost
+    with the batch. Wells that no training set is left for are trained on but not scored
+    (`Unscored`, and a note says which) as long as others of their class are scored; a class
+    that is never left is an error.
 
     Parameters
     ----------
@@ -133,13 +155,16 @@ def make_folds(
     target : str
         Column of the classes; a well without a value is unlabelled.
     split : str
-        A key of `SPLITS`.
+        A protocol, as `protocols.protocol_of` takes it, or `train-test` with the two below.
     unscored : sequence of str, optional
         Classes that are trained on and not scored.
     folds : int, optional
-        Folds at the most; with that many groups or fewer, each group is a fold.
+        Folds at the most, of grouped k-fold; with that many groups or fewer, each is a fold.
     seed : int, optional
         Seed of the dealing.
+    train_plates, test_plates : sequence of str, optional
+        Plates to train on and to test on, where names are not in `split`; plates that neither
+        names take no part.
 
     Returns
     -------
@@ -151,28 +176,89 @@ def make_folds(
         When there are fewer than two classes, a labelled well without a group, or a class that
         a single group holds: after that group is left out nothing could learn the class.
     UsageError
-        When an unscored class is not among the classes.
+        When an unscored class is not among the classes, a column is absent, or plates are named
+        that are not there, or twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> wells = pd.DataFrame({
+    ...     "Metadata_Plate": "P1", "Metadata_Well": ["A01", "A02", "A03", "A04"],
+    ...     "Metadata_Compound": ["a1", "a2", "b1", "b2"], "moa": ["a", "a", "b", "b"],
+    ... })
+    >>> dealt = make_folds(wells, target="moa", split="nsc")
+    >>> dealt.count, dealt.training(0).tolist()
+    (4, [False, True, True, True])
     """
     if folds < 2:
         raise UsageError(f"--folds {folds}", remedy="ask for 2 folds or more")
-    column = SPLITS[split]
-    if seed < 0 or seed >= 2**31:
-        raise UsageError(f"--seed {seed}", remedy="use a whole number from 0 to 2147483647")
-    # A class is a name: also where the column holds numbers.
-    table = wells.assign(**{TARGET: wells[target].map(str, na_action="ignore")})
-    # A well's name is unique only within its plate; a compound's or a batch's is not repeated.
-    table[GROUP] = wells[PLATE] + "/" + wells[WELL] if split == "well" else wells[column]
-    table[FOLD] = -1
-    labelled = table[TARGET].notna()
-    classes = sorted(table.loc[labelled, TARGET].unique())
-    _check_classes(classes, target, unscored)
-    table[ROLE] = UNLABELLED
-    table.loc[labelled, ROLE] = SCORED
-    table.loc[labelled & table[TARGET].isin(list(unscored)), ROLE] = UNSCORED
+    if seed < 0 or seed > _MOST_SEED:
+        raise UsageError(f"--seed {seed}", remedy=f"use a whole number from 0 to {_MOST_SEED}")
+    if train_plates or test_plates:
+        if split != "train-test":
+            raise UsageError(
+                f"--split {split}, but plates to train on or to test on are named",
+                remedy="split by train-test, or name no plates",
+            )
+        split = train_test_split(train_plates, test_plates)
+    split = choose_split(wells, split)
+    protocol = protocol_of(split)
+    table = _labelled(wells, target, protocol.unit, unscored)
     scored = table[table[ROLE] == SCORED]
-    _check_groups(scored, split)
-    table.loc[scored.index, FOLD] = _deal(scored, folds, seed)
-    return Folds(split, table)
+    notes: tuple[str, ...] = ()
+    if protocol.train or len(protocol.apart) > 1:
+        notes = deal_fixed(table, protocol)
+    else:
+        check_named(scored, protocol.unit)
+        _check_groups(scored, protocol.unit)
+        most = folds if protocol.chance else len(scored)
+        table.loc[scored.index, FOLD] = _deal(scored, most, seed)
+    return Folds(split, table, seed, notes)
+
+
+def make_repeats(wells: pd.DataFrame, *, repeats: int, seed: int = 0, **how: Any) -> list[Folds]:
+    """Deal the folds several times, by `seed`, `seed + 1`, ….
+
+    Parameters
+    ----------
+    wells : DataFrame
+        The joined plate map, one row a well.
+    repeats : int
+        How often.
+    seed : int, optional
+        Seed of the first repeat; `Folds.seed` carries each repeat's own to its training.
+    **how
+        The other arguments of `make_folds`.
+
+    Returns
+    -------
+    list of Folds
+        Where chance has no part in the dealing (leave-one-out, named plates, fewer groups than
+        folds) all have the same folds, and say so in their notes.
+
+    Raises
+    ------
+    UsageError
+        When there are no repeats, or their seeds are out of range.
+    DesignError
+        As `make_folds`.
+    """
+    if repeats < 1:
+        raise UsageError(f"--repeats {repeats}", remedy="ask for 1 repeat or more")
+    if seed + repeats - 1 > _MOST_SEED:
+        raise UsageError(
+            f"--seed {seed} with {repeats} repeats ends beyond {_MOST_SEED}",
+            remedy="use a smaller seed",
+        )
+    found = [make_folds(wells, seed=seed + k, **how) for k in range(repeats)]
+    first = found[0].wells[FOLD]
+    if repeats > 1 and all(first.equals(other.wells[FOLD]) for other in found[1:]):
+        note = (
+            f"all {repeats} repeats have the same folds ({found[0].protocol.title}): they differ"
+            " in the seed of training only"
+        )
+        return [replace(folds, notes=(*folds.notes, note)) for folds in found]
+    return found
 
 
 def inner_splits(
@@ -224,7 +310,7 @@ def _inner_unit(wells: pd.DataFrame) -> tuple[str, pd.Series[Any]]:
             continue
         if wells.groupby(TARGET)[column].nunique().min() >= _INNER:
             return unit, wells[column]
-    return "well", wells[PLATE] + "/" + wells[WELL]
+    return "well", unit_keys(wells, "well")
 
 
 def _check_classes(classes: list[str], target: str, unscored: Sequence[str]) -> None:
@@ -246,14 +332,21 @@ def _check_classes(classes: list[str], target: str, unscored: Sequence[str]) -> 
         )
 
 
+def _labelled(wells: pd.DataFrame, target: str, unit: str, unscored: Sequence[str]) -> pd.DataFrame:
+    """Add each well's class, group and role; no fold is dealt yet."""
+    # A class is a name: also where the column holds numbers.
+    table = wells.assign(**{TARGET: wells[target].map(str, na_action="ignore")})
+    table[GROUP] = unit_keys(wells, unit)
+    table[FOLD] = -1
+    labelled = table[TARGET].notna()
+    _check_classes(sorted(table.loc[labelled, TARGET].unique()), target, unscored)
+    table[ROLE] = UNLABELLED
+    table.loc[labelled, ROLE] = SCORED
+    table.loc[labelled & table[TARGET].isin(list(unscored)), ROLE] = UNSCORED
+    return table
+
+
 def _check_groups(scored: pd.DataFrame, split: str) -> None:
-    bare = scored[scored[GROUP].isna()]
-    if len(bare):
-        raise DesignError(
-            f"well {bare[WELL].iloc[0]} ({bare[TARGET].iloc[0]}) has no {split}"
-            + (f", and {len(bare) - 1} others" if len(bare) > 1 else ""),
-            remedy=f"complete the {split} column, or split by another unit",
-        )
     if scored[GROUP].nunique() < 2:
         raise DesignError(
             f"all labelled wells share one {split} ({scored[GROUP].iloc[0]})",

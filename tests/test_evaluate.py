@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from hts_classify.evaluate import dose_responses, evaluate, positions, proportion_interval
+from hts_classify.evaluate import dose_responses, evaluate, positions
+from hts_classify.statistics.intervals import accuracy_interval
 from hts_classify.vocabulary import BATCH, COMPOUND, CONCENTRATION, PLATE, WELL
 
 
@@ -27,7 +28,7 @@ def test_a_class_that_no_well_has_does_not_count_in_the_balance() -> None:
 
 @pytest.mark.parametrize(("right", "wells"), [(24, 24), (20, 24), (0, 24), (1, 2)])
 def test_wells_that_are_their_own_groups_get_clopper_and_pearson(right: int, wells: int) -> None:
-    interval = proportion_interval(np.arange(wells) < right, range(wells))
+    interval = accuracy_interval(np.arange(wells) < right, range(wells))
     exact = stats.binomtest(right, wells).proportion_ci()
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((exact.low, exact.high))
@@ -35,7 +36,7 @@ def test_wells_that_are_their_own_groups_get_clopper_and_pearson(right: int, wel
 
 @pytest.mark.parametrize("groups", [2, 3, 8, 40])
 def test_an_interval_is_never_one_to_one(groups: int) -> None:
-    interval = proportion_interval(np.ones(groups * 5, bool), np.repeat(range(groups), 5))
+    interval = accuracy_interval(np.ones(groups * 5, bool), np.repeat(range(groups), 5))
     assert interval is not None
     assert interval.low < 1 == interval.high
     assert interval.effective == groups
@@ -48,7 +49,7 @@ def test_a_path_that_is_never_wrong_is_never_worse_off_than_one_that_is(groups: 
     for wrong in range(groups * 4 + 1):
         # errors spread over the groups as evenly as they can be
         order = np.argsort(np.argsort(np.arange(groups * 4) % 4, kind="stable"))
-        interval = proportion_interval(order >= wrong, member)
+        interval = accuracy_interval(order >= wrong, member)
         assert interval is not None
         assert interval.effective >= groups
         lows.append(interval.low)
@@ -59,7 +60,7 @@ def test_a_path_that_is_never_wrong_is_never_worse_off_than_one_that_is(groups: 
 
 
 def test_a_single_group_has_no_interval() -> None:
-    assert proportion_interval(np.ones(5, bool), ["x"] * 5) is None
+    assert accuracy_interval(np.ones(5, bool), ["x"] * 5) is None
 
 
 def test_the_interval_covers_where_groups_differ() -> None:
@@ -69,7 +70,7 @@ def test_the_interval_covers_where_groups_differ() -> None:
     for _ in range(trials):
         easy = rng.beta(4 * share, 4 * (1 - share), 12)
         correct = rng.random((12, 6)) < easy[:, None]
-        interval = proportion_interval(correct.ravel(), np.repeat(range(12), 6))
+        interval = accuracy_interval(correct.ravel(), np.repeat(range(12), 6))
         assert interval is not None
         covered += interval.low <= share <= interval.high
     assert 0.93 <= covered / trials <= 0.999

@@ -30,8 +30,12 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--split",
-        help="unit that goes out together: compound, batch, plate or well"
-        " (default: compound where the plate map has one, else well)",
+        metavar="PROTOCOL",
+        help="what is left out together. In --folds parts: compound, batch, plate or well (default:"
+        " compound where the plate map has one, else well). One by one: nsc (each compound), nscb"
+        " (each compound in each batch, trained on wells that share neither), nscb-joined (that"
+        " share not both), leave-one-plate-out, leave-one-batch-out. Or by plates:"
+        " 'train=P1,P2;test=P3'",
     )
     parser.add_argument(
         "--unscored-class",

@@ -74,10 +74,10 @@ class Record:
     def interval(self, path: str) -> str:
         """Return the accuracy's interval in words."""
         result = self.comparison["paths"][path]
-        interval, split = result["interval"], self.comparison["split"]
+        interval, unit = result["interval"], self.comparison["unit"]
         if interval is None:
             return "no interval from a single group"
-        over = "wells" if split == "well" else f"{result['groups']} {split}s, not wells"
+        over = "wells" if unit == "well" else f"{counted(result['groups'], unit)}, not wells"
         return f"95% interval {interval['low']:.0%} to {interval['high']:.0%}, over {over}"
 
     def warnings(self) -> list[str]:
@@ -107,10 +107,10 @@ class Record:
         groups = self.comparison["difference"]["groups"]
         if groups < 6:
             found.append(
-                f"Only {groups} groups ({self.comparison['split']}) are scored: the counts cannot"
+                f"Only {groups} groups ({self.comparison['unit']}) are scored: the counts cannot"
                 " be generalised to the next one, and no p-value is given."
             )
-        return found + self._losses()
+        return found + self.comparison["fold_notes"] + self._losses()
 
     def _losses(self) -> list[str]:
         """Say what could not be read, and which classes went with it."""
@@ -149,6 +149,17 @@ def count_failures(failures: pd.DataFrame) -> str:
     counts = {"field": len(failures) - whole_wells, "well": whole_wells}
     parts = [f"{n} {what}{'s' if n != 1 else ''}" for what, n in counts.items() if n]
     return " and ".join(parts) + (" was" if len(failures) == 1 else " were")
+
+
+def counted(count: int, unit: str) -> str:
+    """Say how many there are of a unit.
+
+    Examples
+    --------
+    >>> counted(1, "plate"), counted(3, "batch")
+    ('1 plate', '3 batches')
+    """
+    return f"{count} {unit}{'' if count == 1 else 'es' if unit == 'batch' else 's'}"
 
 
 def load_record(folder: Path) -> Record:

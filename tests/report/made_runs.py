@@ -96,6 +96,10 @@ def write_run(
     comparison = compare(table).as_json() | {
         "lost": [],
         "split": "compound",
+        "protocol": "grouped k-fold by compound",
+        "unit": "compound",
+        "unseen": "compound",
+        "fold_notes": [],
         "folds": _FOLDS,
         "inner_units": ["compound"],
         "positions": [asdict(place) for place in positions(wells, "Target", masks)],
