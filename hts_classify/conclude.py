@@ -7,13 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .assay import dose_responses, separations
+from .audit import Audit
 from .compare import compare
-from .evaluate import dose_responses, positions
+from .evaluate import positions
 from .files import read_json, write_json
 from .fits import Fits, Step
 from .predictions import treatments, with_proba, write_table
 from .report import report
-from .vocabulary import LEVEL, PLATE, ROLE, SCORE, TARGET, UNLABELLED, WELL
+from .vocabulary import PLATE, SCORE, TARGET, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,13 @@ __all__ = ["conclude"]
 
 
 def conclude(
-    fits: Fits, shards: Mapping[Step, Path], *, wells: pd.DataFrame, target: str, proba: bool
+    fits: Fits,
+    shards: Mapping[Step, Path],
+    *,
+    wells: pd.DataFrame,
+    target: str,
+    proba: bool,
+    audited: Audit,
 ) -> str:
     """Write `predictions`, `comparison.json` and `report.html`; return the units of inner splits.
 
@@ -38,6 +46,8 @@ def conclude(
         Its column of the classes.
     proba : bool
         Whether predictions say what each model deems probable.
+    audited : Audit
+        What the leakage audit found.
     """
     out, folds = fits.out, fits.folds
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
@@ -48,9 +58,6 @@ def conclude(
     write_table(out / "predictions", probable if proba else table)
     units = sorted({card["inner_unit"] for card in cards.values()})
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
-    names = [str(column) for column in table]
-    classes = [name.removeprefix(SCORE) for name in names if name.startswith(SCORE)]
-    unlabelled = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
     comparison = compare(probable).as_json() | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,
@@ -60,8 +67,10 @@ def conclude(
         "fold_notes": list(folds.notes),
         "folds": folds.count,
         "inner_units": units,
+        "audit": audited.as_json(),
         "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
-        "doses": [asdict(dose) for dose in dose_responses(unlabelled, classes)],
+        "separations": [asdict(plate) for plate in separations(probable)],
+        "doses": [asdict(dose) for dose in dose_responses(probable)],
         "training": {step.name: card for step, card in cards.items()},
     }
     write_json(out / "comparison.json", comparison)

@@ -17,28 +17,17 @@ from numpy.typing import NDArray
 from .statistics.intervals import Interval, accuracy_interval, stated_coverage
 from .statistics.metrics import ClassRates, rates
 from .statistics.scores import Calibration, Ranking, auc, brier, calibration, log_loss
-from .vocabulary import (
-    BATCH,
-    CALL,
-    COMPOUND,
-    CONCENTRATION,
-    PATH,
-    PLATE,
-    SCORE,
-    WELL,
-    split_well,
-)
+from .vocabulary import BATCH, PLATE, WELL, split_well
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "DoseResponse",
     "Evaluation",
     "Position",
     "Probable",
-    "dose_responses",
     "evaluate",
+    "log_odds",
     "positions",
 ]
 
@@ -149,14 +138,25 @@ def evaluate(
     )
 
 
-def _probable(truth: Sequence[str], proba: NDArray[np.float64], classes: Sequence[str]) -> Probable:
+def log_odds(proba: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithm of each class's probability over that of all others together.
+
+    Examples
+    --------
+    >>> log_odds(np.array([[0.5, 0.25, 0.25]])).round(3).tolist()
+    [[0.0, -1.099, -1.099]]
+    """
     # the others are added up: 1 - p has no digits left where p is nearly 1
-    tiny, others = np.finfo(np.float64).tiny, proba @ (1 - np.eye(len(classes)))
-    log_odds = np.log(np.maximum(proba, tiny)) - np.log(np.maximum(others, tiny))
+    tiny, others = np.finfo(np.float64).tiny, proba @ (1 - np.eye(proba.shape[1]))
+    found = np.log(np.maximum(proba, tiny)) - np.log(np.maximum(others, tiny))
+    return np.asarray(found, np.float64)
+
+
+def _probable(truth: Sequence[str], proba: NDArray[np.float64], classes: Sequence[str]) -> Probable:
     return Probable(
         log_loss=log_loss(truth, proba, classes),
         brier=brier(truth, proba, classes),
-        ranking=auc(truth, log_odds, classes),
+        ranking=auc(truth, log_odds(proba), classes),
         calibration=calibration(truth, proba, classes),
     )
 
@@ -223,63 +223,3 @@ def _position(
         correct += int((calls == truth[tested]).sum())
         total += len(calls)
     return Position(place, correct, total, separates)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoseResponse:
-    """What one path says of one compound's wells that have no class, dose by dose."""
-
-    path: str
-    compound: str
-    target: str
-    """The class whose calls and scores are followed."""
-    doses: tuple[tuple[float, int, int], ...]
-    """Concentration, wells called `target`, wells."""
-    rho: float | None
-    """Spearman's rank correlation of the class's score with concentration, over wells."""
-
-
-def dose_responses(wells: pd.DataFrame, classes: Sequence[str]) -> list[DoseResponse]:
-    """Follow each class over each compound's concentrations.
-
-    Parameters
-    ----------
-    wells : DataFrame
-        Well-level predictions of wells without a class, with path, class, a score for each
-        class and the plate map's compound and concentration.
-    classes : sequence of str
-        Classes to follow; of two, the second says it all.
-
-    Returns
-    -------
-    list of DoseResponse
-        Empty without compounds or concentrations; compounds with fewer than three different
-        concentrations are left out.
-    """
-    from scipy import stats
-
-    if COMPOUND not in wells or CONCENTRATION not in wells:
-        return []
-    found = []
-    for (path, compound), part in wells.groupby([PATH, COMPOUND], sort=True):
-        part = part[part[CONCENTRATION].notna()]
-        if part[CONCENTRATION].nunique() < 3:
-            continue
-        for name in list(classes)[1:] if len(classes) == 2 else classes:
-            score, hit = part[f"{SCORE}{name}"], part[CALL] == name
-            by_dose = hit.groupby(part[CONCENTRATION]).agg(["sum", "size"])
-            rho = (
-                float(stats.spearmanr(score, part[CONCENTRATION]).statistic)
-                if score.nunique() > 1
-                else None
-            )
-            doses = tuple(
-                (float(dose), int(n), int(of))
-                for dose, n, of in by_dose.itertuples(index=True, name=None)
-            )
-            found.append(
-                DoseResponse(
-                    path=str(path), compound=str(compound), target=name, doses=doses, rho=rho
-                )
-            )
-    return found

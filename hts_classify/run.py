@@ -2,10 +2,11 @@
 
 ::
 
-    plates + plate map ─► folds ─► extract ─► for each path and fold: train, call the fold's wells
-                                              for each path: train on all, call the other wells
-                                 ─► predictions ─► comparison.json ─► report.html
-      prepare                                 trial, fits                conclude
+    plates + plate map ─► extract ─► folds ─► audit
+       ─► for each path and fold: train, call the fold's wells
+          for each path: train on all, call the other wells
+       ─► predictions ─► comparison.json ─► report.html
+      prepare ─► extract ─► splits ─► audit ─► trial, fits ─► conclude
 
 Every step's result is a file of its own, named after what it was made from, so that a run that
 was stopped goes on at the step where it stopped, and a finished one does nothing again. All
@@ -19,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .audit import Audit, audit
 from .conclude import conclude
 from .errors import UsageError
 from .extract import Extraction, extract
@@ -28,6 +30,7 @@ from .plate import store_stem
 from .prepare import Job, RunSettings, deal, prepare
 from .progress import Progress
 from .seen import keep_seen
+from .shards import TILE_ROW
 from .splits import Folds
 from .trial import Trial
 from .vocabulary import FOLD, GROUP, METADATA, PLATE, ROLE, TARGET, WELL
@@ -95,6 +98,7 @@ def run(
         progress.note(f"fields without an object, left out of both paths: {lost} (failures.csv)")
     crops = [] if job.asked.crops == "none" else [job.out / "crops.parquet"]
     folds = _folds(job, extraction, progress)
+    audited = _audited(extraction, folds, job, progress)
     fits = Fits(
         out=job.out,
         features=extraction.features,
@@ -114,7 +118,14 @@ def run(
     )
     trial = Trial(fits=fits, devices=job.devices, timings=job.timings, progress=progress)
     shards = trial.shards()
-    units = conclude(fits, shards, wells=job.wells, target=job.target, proba=settings.proba)
+    units = conclude(
+        fits,
+        shards,
+        wells=job.wells,
+        target=job.target,
+        proba=settings.proba,
+        audited=audited,
+    )
     progress.note(f"inner splits, for what training chooses, by {units}")
     return job.out
 
@@ -151,6 +162,25 @@ def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
     with whole(job.out / "folds.csv") as part:
         folds.wells[[PLATE, WELL, TARGET, GROUP, FOLD, ROLE]].to_csv(part, index=False)
     return folds
+
+
+def _audited(extraction: Extraction, folds: Folds, job: Job, progress: Progress) -> Audit:
+    """Look for what could make a path look good for the wrong reason, and say it."""
+    used = extraction.quality[TILE_ROW].isin(extraction.features[TILE_ROW])
+    quality = extraction.quality[used].reset_index(drop=True)
+    with progress.stage("leakage audit", 1) as advance:
+        found = audit(
+            folds,
+            quality,
+            extraction.tiles.view(quality[TILE_ROW].to_numpy()),
+            seed=job.settings.seed,
+        )
+        advance(1)
+    for finding in found.findings:
+        progress.note(f"leakage audit: {finding.said}")
+    for note in found.notes:
+        progress.note(f"leakage audit: {note}")
+    return found
 
 
 def _card(job: Job) -> dict[str, Any]:

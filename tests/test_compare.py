@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hts_classify import compare
-from hts_classify.compare import Comparison
+from hts_classify.compare import SCHEMA, Comparison
 from hts_classify.errors import DataError
 from hts_classify.vocabulary import CALL, FOLD, GROUP, LEVEL, PATH, PATHS, PLATE, TARGET, WELL
 
@@ -130,3 +131,56 @@ def test_calls_of_unlabelled_wells_do_not_count() -> None:
     predictions = table({"tas_svm": [True] * 6, "cnn": [True] * 6}, range(6))
     idle = predictions.assign(**{FOLD: -1, TARGET: None, WELL: "H12"})
     assert compare(pd.concat([predictions, idle])).paths["cnn"].total == 6
+
+
+def with_odds(predictions: pd.DataFrame, sure: dict[str, float]) -> pd.DataFrame:
+    """Add what each path deems its call probable."""
+    own = predictions[PATH].map(sure)
+    likely = np.where(predictions[CALL] == "yes", own, 1 - own)
+    return predictions.assign(Proba_no=1 - likely, Proba_yes=likely)
+
+
+def test_without_probabilities_there_is_no_cascade_and_no_ranking() -> None:
+    result = contest([True] * 6, [True] * 6, range(6))
+    assert result.cascade is None
+    assert result.paths["cnn"].probable is None
+
+
+def test_with_probabilities_it_is_said_what_they_are_worth() -> None:
+    plain = table({"tas_svm": [True, False] * 6, "cnn": [True] * 12}, range(12))
+    result = compare(with_odds(plain, {"tas_svm": 0.6, "cnn": 0.9}))
+    assert result.cascade is not None
+    assert (result.cascade.curve[0].correct, result.cascade.curve[-1].correct) == (6, 12)
+    assert result.cascade.together == 12
+    cnn = result.paths["cnn"].probable
+    assert cnn is not None
+    assert cnn.log_loss == pytest.approx(-np.log(0.9))
+    assert cnn.calibration.ece == pytest.approx(0.1)
+    assert cnn.ranking.macro is None  # one class alone ranks nothing
+
+
+def test_fields_and_treatments_are_judged_as_well() -> None:
+    wells = table({"tas_svm": [True] * 6, "cnn": [True] * 5 + [False]}, range(6))
+    fields = pd.concat([wells.assign(**{LEVEL: "field"})] * 2)
+    half = wells[PATH].eq("cnn") & wells[GROUP].isin([4, 5])
+    treatments = wells.assign(**{LEVEL: "treatment"}).drop_duplicates([PATH, GROUP])
+    treatments.loc[half, TARGET] = None  # wells of one treatment that differ in their class
+    result = compare(pd.concat([wells, fields, treatments]))
+    assert list(result.levels) == ["field", "well", "treatment"]
+    assert result.levels["field"]["cnn"].total == 12
+    assert result.levels["field"]["cnn"].groups == 6
+    assert result.levels["treatment"]["cnn"].total == 4
+    assert result.paths is result.levels["well"]
+    assert result.paths["cnn"].correct == 5
+
+
+def test_a_comparison_is_json_with_a_version() -> None:
+    plain = table({"tas_svm": [True, False] * 6, "cnn": [True] * 12}, range(12))
+    told = compare(with_odds(plain, {"tas_svm": 0.6, "cnn": 0.9})).as_json()
+    again = json.loads(json.dumps(told))
+    assert again["schema"] == SCHEMA
+    assert again["levels"]["well"] == again["paths"]
+    assert again["paths"]["cnn"]["rates"]["kappa"] is None or isinstance(
+        again["paths"]["cnn"]["rates"]["kappa"], float
+    )
+    assert again["difference"]["resolution"]

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from hts_classify.evaluate import dose_responses, evaluate, positions
+from hts_classify.evaluate import evaluate, log_odds, positions
 from hts_classify.statistics.intervals import accuracy_interval
-from hts_classify.vocabulary import BATCH, COMPOUND, CONCENTRATION, PLATE, WELL
+from hts_classify.vocabulary import BATCH, PLATE, WELL
 
 
 def test_counts_and_rates_are_those_of_scikit_learn() -> None:
@@ -112,20 +112,28 @@ def test_a_batch_of_one_class_is_found_and_a_lone_plate_is_no_place() -> None:
     assert found["batch"].correct == 12
 
 
-def test_dose_responses_follow_the_second_of_two_classes() -> None:
-    doses = [1.0, 1.0, 10.0, 10.0, 100.0, 100.0]
-    wells = pd.DataFrame(
-        {
-            "Path": "cnn",
-            COMPOUND: "wortmannin",
-            CONCENTRATION: doses,
-            "Class": ["cyt", "cyt", "cyt", "nuc", "nuc", "nuc"],
-            "Score_cyt": [-0.1, -0.2, -0.3, -0.4, -0.5, -0.6],
-            "Score_nuc": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
-        }
+def test_probabilities_are_judged_where_every_class_has_one() -> None:
+    rng = np.random.default_rng(1)
+    proba = rng.dirichlet(np.ones(3), 60)
+    truth = rng.choice(list("abc"), 60)
+    called = np.array(list("abc"))[proba.argmax(axis=1)]
+    result = evaluate(list(truth), list(called), groups=range(60), classes=list("abc"), proba=proba)
+    assert result.probable is not None
+    assert result.probable.log_loss == pytest.approx(metrics.log_loss(truth, proba))
+    areas = metrics.roc_auc_score(truth, proba, multi_class="ovr")
+    assert result.probable.ranking.macro == pytest.approx(areas)
+    assert sum(one.count for one in result.probable.calibration.bins) == 60
+    proba[3, 1] = np.nan
+    lacking = evaluate(
+        list(truth), list(called), groups=range(60), classes=list("abc"), proba=proba
     )
-    (found,) = dose_responses(wells, ["cyt", "nuc"])
-    assert (found.target, found.doses) == ("nuc", ((1.0, 0, 2), (10.0, 1, 2), (100.0, 2, 2)))
-    assert found.rho == pytest.approx(stats.spearmanr(doses, wells["Score_nuc"]).statistic)
-    assert dose_responses(wells[wells[CONCENTRATION] < 100], ["cyt", "nuc"]) == []
-    assert dose_responses(wells.drop(columns=COMPOUND), ["cyt", "nuc"]) == []
+    assert lacking.probable is None
+
+
+def test_log_odds_keep_apart_what_is_nearly_certain() -> None:
+    proba = np.array([[1.0, 1e-20], [1.0, 1e-30], [0.5, 0.5], [1.0, 0.0]])
+    found = log_odds(proba)
+    assert np.isfinite(found).all()
+    assert found[2].tolist() == [0.0, 0.0]
+    assert found[0, 0] == pytest.approx(20 * np.log(10))
+    assert found[0, 0] < found[1, 0] < found[3, 0]

@@ -5,6 +5,7 @@
     record      a run directory, read back
     figures     what the page draws: plates, matrices, thumbnails, bars (data only)
     learning    the same of the CNN's fits: curves, a table, what is amiss
+    trust       figures by level and class, calibration, the cascade, controls
     method      how the run was done, in words
     *.html.j2   the page; macros turn the figures into SVG
     text        the terminal's lines

@@ -32,6 +32,7 @@ from ..vocabulary import (
 from .learning import learned
 from .method import method
 from .record import Record
+from .trust import trust
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ def page(record: Record) -> dict[str, Any]:
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
         "learned": learned(record),
+        "trust": trust(record),
         "method": method(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
     }
@@ -215,7 +217,7 @@ def dose_panels(doses: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for dose in doses:
         key = dose["compound"], dose["target"]
         panel = panels.setdefault(key, {"compound": key[0], "target": key[1], "paths": {}})
-        panel["paths"][dose["path"]] = {"doses": dose["doses"], "rho": dose["rho"]}
+        panel["paths"][dose["path"]] = {name: dose[name] for name in ("doses", "rho", "said")}
     for panel in panels.values():
         panel["paths"] = {path: panel["paths"][path] for path in TITLES}
     return list(panels.values())

@@ -110,7 +110,14 @@ class Record:
                 f"Only {groups} groups ({self.comparison['unit']}) are scored: the counts cannot"
                 " be generalised to the next one, and no p-value is given."
             )
-        return found + self.comparison["fold_notes"] + self._losses()
+        return [*self._audited(), *found, *self.comparison["fold_notes"], *self._losses()]
+
+    def _audited(self) -> list[str]:
+        """Say what the leakage audit found."""
+        return [
+            f"Leakage audit, {finding['kind']}: {finding['said']}."
+            for finding in self.comparison["audit"]["findings"]
+        ]
 
     def _losses(self) -> list[str]:
         """Say what could not be read, and which classes went with it."""

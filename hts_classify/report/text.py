@@ -43,9 +43,21 @@ def summary(record: Record) -> list[str]:
             f" ({cost.fields_per_s_without_reading:.0f} without reading);"
             f" {cost.fits} fits in {cost.train_s:.1f} s"
         )
-    lines += ["", record.comparison["difference"]["verdict"]]
+    lines += ["", *_judged(record)]
     lines += [f"note: {warning}" for warning in record.warnings()]
     found = findings(record.comparison)
     lines += [f"note: {finding.line}" for finding in found[:_MOST_FINDINGS]]
     lines += ["", f"report: {record.folder / 'report.html'}"]
     return lines
+
+
+def _judged(record: Record) -> list[str]:
+    """Say how the paths differ, by which test, and what chance and place alone would reach."""
+    found = record.comparison["difference"]
+    p = "" if found["p"] is None else f" ({found['test']}: p = {found['p']:.2g})"
+    lines = [f"{found['verdict']}{p}", found["resolution"]]
+    others = [
+        f"{one['name']} {one['correct']}/{one['total']}"
+        for one in record.comparison["audit"]["contestants"]
+    ]
+    return [*lines, f"right without looking at the cells: {', '.join(others)}"] if others else lines

@@ -76,6 +76,7 @@ def _residuals(wells: Wells, midpoint: ArrayLike, slope: ArrayLike) -> Floats:
 
 
 def rss_of(wells: Wells, midpoint: ArrayLike, slope: ArrayLike) -> Floats:
+    """Return the sum of squares that the best asymptotes leave, of every midpoint and slope."""
     left = _residuals(wells, midpoint, slope)
     return np.asarray(np.einsum("...i,...i->...", left, left), np.float64)
 

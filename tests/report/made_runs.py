@@ -100,6 +100,8 @@ def write_run(
         "unit": "compound",
         "unseen": "compound",
         "fold_notes": [],
+        "audit": {"findings": [], "contestants": [], "notes": []},
+        "separations": [],
         "folds": _FOLDS,
         "inner_units": ["compound"],
         "positions": [asdict(place) for place in positions(wells, "Target", masks)],

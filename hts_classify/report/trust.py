@@ -1,0 +1,127 @@
+"""How far each path is to be trusted: figures by level and class, calibration, the cascade."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from ..vocabulary import TITLES
+
+if TYPE_CHECKING:
+    from .record import Record
+
+__all__ = ["trust"]
+
+_NONE: Final = "–"
+
+
+def trust(record: Record) -> dict[str, Any]:
+    """Return what the page shows of how good calls and probabilities are."""
+    comparison = record.comparison
+    return {
+        "levels": [
+            _level(level, path, paths[path])
+            for level, paths in comparison["levels"].items()
+            for path in TITLES
+        ],
+        "classes": {path: _classes(result) for path, result in comparison["paths"].items()},
+        "curves": {
+            path: result["probable"]["calibration"]
+            for path, result in comparison["paths"].items()
+            if result["probable"]
+        },
+        "cascade": _cascade(comparison["cascade"]),
+        "separations": [
+            {"path": TITLES[one["path"]], "plate": one["plate"], "target": one["target"]}
+            | _separation(one["found"])
+            for one in comparison["separations"]
+        ],
+        "contestants": comparison["audit"]["contestants"],
+    }
+
+
+def _level(level: str, path: str, result: Mapping[str, Any]) -> dict[str, str]:
+    """Return a row of the table of levels."""
+    interval, rates, probable = result["interval"], result["rates"], result["probable"]
+    return {
+        "level": f"{level}s",
+        "path": TITLES[path],
+        "right": f"{result['correct']}/{result['total']}",
+        "accuracy": share(result["accuracy"]),
+        "interval": f"{interval['low']:.0%} to {interval['high']:.0%}" if interval else _NONE,
+        "coverage": share(result["coverage"]),
+        "balanced": share(result["balanced_accuracy"]),
+        "f1": number(rates["macro_f1"]),
+        "kappa": number(rates["kappa"]),
+        "auc": number(probable["ranking"]["macro"]) if probable else _NONE,
+        "log_loss": number(probable["log_loss"]) if probable else _NONE,
+        "ece": share(probable["calibration"]["ece"]) if probable else _NONE,
+    }
+
+
+def _classes(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a row for each class that some well is or was called."""
+    rates, probable = result["rates"], result["probable"]
+    areas = probable["ranking"]["auc"] if probable else [None] * len(result["classes"])
+    return [
+        {
+            "name": name,
+            "wells": str(sum(result["confusion"][k])),
+            "auc": number(areas[k]),
+            **{rate: number(rates[rate][k]) for rate in ("precision", "recall", "f1", "jaccard")},
+        }
+        for k, name in enumerate(result["classes"])
+        if rates["f1"][k] is not None
+    ]
+
+
+def _cascade(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the cascade with what it comes to, in words."""
+    if found is None:
+        return None
+    total, first, last = found["total"], found["curve"][0], found["curve"][-1]
+    if last["correct"] <= first["correct"]:
+        said = (
+            f"The CNN gains nothing over TAS + SVM on these {total} wells"
+            f" ({last['correct']} right, and {first['correct']}): no well needs it."
+        )
+    else:
+        said = (
+            f"Sending the {found['sent']} of {total} wells of which TAS + SVM is least sure to the"
+            f" CNN calls {found['correct']} right; TAS + SVM alone {first['correct']}, the CNN"
+            f" alone {last['correct']}. Each fold's wells go by the threshold that the other folds"
+            f" chose; all folds together choose {found['threshold']:.2f}."
+        )
+    both = f" The mean of both paths' log-probabilities calls {found['together']} right."
+    return {**found, "said": said + both}
+
+
+def _separation(found: Mapping[str, Any]) -> dict[str, str]:
+    quality = found["quality"]
+    if quality is None:
+        return {"reason": found["reason"]}
+    names = ("z_prime", "robust_z_prime", "ssmd", "robust_ssmd", "signal_window")
+    wells = {"wells": f"{quality['negative']} and {quality['positive']}", "reason": ""}
+    return wells | {name: number(quality[name]) for name in names}
+
+
+def number(value: float | None) -> str:
+    """Write a figure with two decimals, or a dash where it is not defined.
+
+    Examples
+    --------
+    >>> number(0.8249), number(None)
+    ('0.82', '–')
+    """
+    return _NONE if value is None else f"{value:.2f}"
+
+
+def share(value: float | None) -> str:
+    """Write a share as a percentage, or a dash where it is not defined.
+
+    Examples
+    --------
+    >>> share(0.8249), share(None)
+    ('82.5%', '–')
+    """
+    return _NONE if value is None else f"{value:.1%}"
