@@ -4,12 +4,13 @@
 
     plate store ─► fields ─► ONE pass: features + tiles ─► folds ─► TAS+SVM | CNN ─► comparison
      plate/                   extract                      splits    trial (models/)   │
-     open_plate               features/, tiles                                         ▼
-                                                                      evaluate, compare, report
+     open_plate               features/, tiles             audit                       ▼
+                                                        evaluate (statistics/), compare, report
 
 Read in this order: `vocabulary` (the words), `plate.layout` (what a plate is), `features` (what
-TAS is), `tiles`, `extract` (the one pass), `splits` (honest folds), `models.protocol` (what a
-path is), `trial` (both paths on the folds), `compare`, `run` (all of it joined).
+TAS is), `tiles`, `extract` (the one pass), `protocols` and `splits` (honest folds), `audit` (what
+could make a path look good for the wrong reason), `models.protocol` (what a path is), `trial`
+(both paths on the folds), `compare`, `run` (all of it joined).
 
 Importing the package imports nothing else: a name brings its module when it is first used. So
 `models.cnn` trains and infers from a bare copy of this folder, where there is neither the compiled

@@ -16,7 +16,7 @@ from .cascade import Cascade, cascade
 from .errors import DataError
 from .evaluate import Evaluation, evaluate
 from .statistics.difference import Difference, compare_calls
-from .vocabulary import CALL, FOLD, GROUP, LEVEL, PATH, PATHS, PLATE, PROBA, TARGET, WELL
+from .vocabulary import CALL, FOLD, GROUP, LEVEL, LEVELS, PATH, PATHS, PLATE, PROBA, TARGET, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,6 @@ __all__ = ["SCHEMA", "Comparison", "compare", "scored_wells"]
 
 SCHEMA: Final = 1
 """Counts up when what `comparison.json` says is said otherwise."""
-
-LEVELS: Final = ("field", "well", "treatment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

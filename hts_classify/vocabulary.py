@@ -25,6 +25,7 @@ __all__ = [
     "GROUP",
     "INTERVALS",
     "LEVEL",
+    "LEVELS",
     "MARGIN",
     "METADATA",
     "PATH",
@@ -94,6 +95,9 @@ PATHS: Final = ("tas_svm", "cnn")
 """The two ways through one plate, by the names that tables and files carry."""
 TITLES: Final = {"tas_svm": "TAS + SVM", "cnn": "CNN"}
 """What people call them."""
+
+LEVELS: Final = ("field", "well", "treatment")
+"""What is called: fields, wells from their fields, treatments from their wells."""
 
 TARGET: Final = "Target"
 GROUP: Final = "Group"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..vocabulary import TITLES
+from ..vocabulary import LEVELS, TITLES
 
 if TYPE_CHECKING:
     from .record import Record
@@ -20,15 +20,16 @@ def trust(record: Record) -> dict[str, Any]:
     comparison = record.comparison
     return {
         "levels": [
-            _level(level, path, paths[path])
-            for level, paths in comparison["levels"].items()
+            _level(level, path, comparison["levels"][level][path])
+            for level in LEVELS
+            if level in comparison["levels"]
             for path in TITLES
         ],
         "classes": {path: _classes(result) for path, result in comparison["paths"].items()},
         "curves": {
-            path: result["probable"]["calibration"]
-            for path, result in comparison["paths"].items()
-            if result["probable"]
+            path: comparison["paths"][path]["probable"]["calibration"]
+            for path in TITLES
+            if comparison["paths"][path]["probable"]
         },
         "cascade": _cascade(comparison["cascade"]),
         "separations": [

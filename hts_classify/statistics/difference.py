@@ -351,7 +351,7 @@ def _verdict(
 def _resolution(units: int, single: bool, discordance: float, detectable: float | None) -> str:
     if units < _FEWEST_GROUPS:
         return f"with {units} groups no difference could be shown, however large"
-    share = f"{100 * discordance:.0f} %"
+    share = f"{100 * discordance:.0f}%"
     of, lead, whole = (
         (
             f"{units} wells of which {share} are called right by one path alone",
@@ -361,7 +361,7 @@ def _resolution(units: int, single: bool, discordance: float, detectable: float 
         if single
         else (
             f"{units} groups of which {share} favour one path",
-            "a lead below {} % of the groups",
+            "a lead below {}% of the groups",
             "even a lead in all of these",
         )
     )

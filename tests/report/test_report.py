@@ -48,7 +48,9 @@ def test_the_page_says_what_the_run_found(tiny_run: Path) -> None:
     for result in comparison["paths"].values():
         assert f"{result['correct']}/{result['total']}" in page
     assert comparison["difference"]["verdict"][1:] in page
-    assert page.count("</circle>") == 4 * 12  # two paths, calls and margins, a title a well
+    charts = page.count("<title>probability ") + page.count("<title>by the other folds")
+    assert page.count("</circle>") == 4 * 12 + charts  # calls and margins of two paths
+    assert charts > 2
 
 
 def test_the_same_run_gives_the_same_page(tiny_run: Path, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_wells_in_groups_are_counted_by_group() -> None:
     assert result.discordance == 0.25
     assert result.detectable is None
     assert result.resolution == (
-        "with 8 groups of which 25 % favour one path, even a lead in all of these would be"
+        "with 8 groups of which 25% favour one path, even a lead in all of these would be"
         " missed more often than one time in five"
     )
 
@@ -272,7 +272,7 @@ def test_what_could_be_shown_is_said_in_points() -> None:
     assert power(60, 0.3, result.detectable) == pytest.approx(0.8, abs=1e-6)
     points = f"{100 * result.detectable:.0f}"
     assert result.resolution == (
-        "with 60 wells of which 30 % are called right by one path alone, a difference below"
+        "with 60 wells of which 30% are called right by one path alone, a difference below"
         f" {points} points would be missed more often than one time in five"
     )
 

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from made_runs import write_run
+
+from hts_classify import report
+from hts_classify.report import load_record, summary
+from hts_classify.report.trust import trust
+
+
+def changed(folder: Path, **content: Any) -> Path:
+    """Put something else into a run's comparison."""
+    file = folder / "comparison.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | content))
+    return folder
+
+
+def test_each_level_has_a_row_a_path(tmp_path: Path) -> None:
+    found = trust(load_record(write_run(tmp_path, {}, probable=True)))
+    assert [(row["level"], row["path"]) for row in found["levels"]] == [
+        ("wells", "TAS + SVM"),
+        ("wells", "CNN"),
+    ]
+    first, second = found["levels"]
+    assert (first["right"], second["right"]) == ("22/24", "21/24")
+    assert re.fullmatch(r"\d+% to \d+%", first["interval"])
+    assert first["log_loss"] == "0.17"  # 22 wells at 0.9, 2 at 0.4
+    assert [row["wells"] for row in found["classes"]["cnn"]] == ["12", "12"]
+
+
+def test_what_is_not_defined_is_a_dash(tmp_path: Path) -> None:
+    found = trust(load_record(write_run(tmp_path, {})))
+    assert [found["levels"][0][name] for name in ("auc", "log_loss", "ece")] == ["–"] * 3
+    assert found["curves"] == {}
+    assert found["cascade"] is None
+    page = report(tmp_path).read_text()
+    assert "How far to trust each path" in page
+    assert "Are calls right as often" not in page
+
+
+def test_the_cascade_says_what_it_comes_to(tmp_path: Path) -> None:
+    found = trust(load_record(write_run(tmp_path, {}, probable=True)))["cascade"]
+    assert "gains nothing over TAS + SVM on these 24 wells (21 right, and 22)" in found["said"]
+    assert found["said"].endswith("calls 23 right.")
+    gains = {"total": 24, "sent": 3, "correct": 23, "together": 23, "threshold": 0.7}
+    curve = [{"sent": 0, "correct": 20}, {"sent": 24, "correct": 23}]
+    changed(tmp_path, cascade={**gains, "curve": curve})
+    said = trust(load_record(tmp_path))["cascade"]["said"]
+    assert said.startswith("Sending the 3 of 24 wells")
+    assert "all folds together choose 0.70" in said
+
+
+def test_controls_and_findings_are_on_the_page(tmp_path: Path) -> None:
+    quality = {"negative": 4, "positive": 5, "z_prime": 0.61, "robust_z_prime": None}
+    quality |= {"ssmd": 9.5, "robust_ssmd": 8.0, "signal_window": 3.2}
+    where = {"path": "cnn", "target": "nuclear"}
+    near = {**where, "plate": "P1", "found": {"quality": quality, "reason": ""}}
+    none = {**where, "plate": "P2", "found": {"quality": None, "reason": "no wells are poscon"}}
+    finding = {"kind": "column", "said": "targets follow <columns>", "p": 1e-4, "figures": {}}
+    contestants = [{"name": name, "correct": 9, "total": 24} for name in ("commonest", "position")]
+    folder = changed(
+        write_run(tmp_path, {}, probable=True),
+        separations=[near, none],
+        audit={"findings": [finding], "contestants": contestants, "notes": []},
+    )
+    page = report(folder).read_text()
+    assert "<td>0.61</td><td>–</td><td>9.50</td>" in page
+    assert "no wells are poscon" in page
+    assert "Leakage audit, column: targets follow &lt;columns&gt;." in page
+    assert "all of position together 9/24" in page
+    assert "right without looking at the cells: commonest 9/24, position 9/24" in "\n".join(
+        summary(load_record(folder))
+    )
+
+
+def test_the_terminal_gives_the_test_its_p_and_what_could_be_seen(tmp_path: Path) -> None:
+    lines = "\n".join(summary(load_record(write_run(tmp_path, {}))))
+    assert re.search(r"\(sign-flip over groups: p = [\d.]+\)", lines)
+    assert "with 6 groups" in lines
