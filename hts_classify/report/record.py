@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import DataError
 from ..files import read_json
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Record", "count_failures", "load_record"]
+
+_NEARLY: Final = 0.95
+"""Share of the better path's right calls at which what needs no cells is warned of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,13 @@ class Record:
                     f"The {place['place']} of a well alone, without its image, is right {right}"
                     " times under the same folds: neither path does better."
                 )
+        found += [
+            f"{one['name'].capitalize()} alone, without the cells, is right"
+            f" {one['correct']}/{one['total']} times under the same folds, the better path"
+            f" {best}/{one['total']}: what a path sees need be no more than that."
+            for one in self.comparison["audit"]["contestants"]
+            if one["name"] != "commonest" and one["correct"] >= _NEARLY * best
+        ]
         groups = self.comparison["difference"]["groups"]
         if groups < 6:
             found.append(

@@ -72,6 +72,7 @@ def test_controls_and_findings_are_on_the_page(tmp_path: Path) -> None:
     assert "no wells are poscon" in page
     assert "Leakage audit, column: targets follow &lt;columns&gt;." in page
     assert "all of position together 9/24" in page
+    assert "Position alone" not in page
     assert "right without looking at the cells: commonest 9/24, position 9/24" in "\n".join(
         summary(load_record(folder))
     )
@@ -81,3 +82,15 @@ def test_the_terminal_gives_the_test_its_p_and_what_could_be_seen(tmp_path: Path
     lines = "\n".join(summary(load_record(write_run(tmp_path, {}))))
     assert re.search(r"\(sign-flip over groups: p = [\d.]+\)", lines)
     assert "with 6 groups" in lines
+
+
+def test_what_needs_no_cells_and_does_as_well_is_warned_of(tmp_path: Path) -> None:
+    contestants = [
+        {"name": name, "correct": right, "total": 24}
+        for name, right in (("commonest", 22), ("position", 12), ("background", 21))
+    ]
+    write_run(tmp_path, {})
+    changed(tmp_path, audit={"findings": [], "contestants": contestants, "notes": []})
+    (warning,) = [text for text in load_record(tmp_path).warnings() if "without the cells" in text]
+    assert warning.startswith("Background alone, without the cells, is right 21/24 times")
+    assert "the better path 22/24" in warning
