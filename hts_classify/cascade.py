@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 
-__all__ = ["Cascade", "Point", "cascade"]
+__all__ = ["CASCADE", "Cascade", "Point", "cascade"]
+
+CASCADE: Final = "cascade.json"
+"""File beside a run's models with the threshold that all folds chose."""
 
 GAIN: Final = 0.9
 """Share of what the second path gains over the first that a threshold has to reach."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .assay import dose_responses, separations
 from .audit import Audit
+from .cascade import CASCADE
 from .compare import compare
 from .evaluate import positions
 from .files import read_json, write_json
-from .fits import Fits, Step
+from .fits import MODELS, Fits, Step
 from .predictions import treatments, with_proba, write_table
 from .report import report
 from .vocabulary import PLATE, SCORE, TARGET, WELL
@@ -58,7 +59,10 @@ def conclude(
     write_table(out / "predictions", probable if proba else table)
     units = sorted({card["inner_unit"] for card in cards.values()})
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
-    comparison = compare(probable).as_json() | {
+    held = compare(probable)
+    if held.cascade:
+        write_json(out / MODELS / CASCADE, {"threshold": held.cascade.threshold})
+    comparison = held.as_json() | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,
         "protocol": folds.protocol.title,

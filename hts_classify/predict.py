@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .cascade import CASCADE
+from .cascading import Unsure, with_cascade
 from .errors import DesignError, ModelError, UsageError
 from .extract import Extraction, PassSettings, extract
 from .files import claim, digest
@@ -27,7 +30,7 @@ from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, write
 from .progress import Progress
 from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
-from .vocabulary import CONTROL, PATHS
+from .vocabulary import CONTROL, LEVEL, PATH, PATHS, PROBA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +75,9 @@ class PredictSettings:
     beside or inside the plate."""
     control_column: str | None = None
     """Its column of control types, where that has an unusual name."""
+    cascade: bool = False
+    """Have the CNN look only at wells of which TAS + SVM is unsure, by the threshold that the
+    models' run chose; rows of the path `cascade` are what is then called."""
 
 
 def predict(
@@ -123,6 +129,7 @@ def predict(
     _check_channels(trained, card, models)
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)
+    unsure = Unsure(trained[0], aggregate, _threshold(models)) if settings.cascade else None
     platemap = _platemap(path, settings) if card["scaling"] == "controls" else None
     wells = _controls(platemap, plate, settings) if platemap else None
     asked = PassSettings(
@@ -137,7 +144,7 @@ def predict(
     _claim(out, plate, card, models, settings, aggregate, platemap)
     # A scale that controls set is known when all of them are read.
     streamed = [model for model in trained if wells is None or model.name != "cnn"]
-    stream = Stream(streamed, plate, out, asked, device=settings.device)
+    stream = Stream(streamed, plate, out, asked, device=settings.device, gate=unsure)
     with progress.stage("reading and calling", len(plate.fields), "fields") as advance:
 
         def on_well(_plate: str, well: str, cost: dict[str, float]) -> None:
@@ -151,20 +158,29 @@ def predict(
     found = dict(zip(names, stream.scores(extraction.features, tiles), strict=True))
     for model in trained:
         if wells is not None and model.name not in found:
-            found[model.name] = _scaled(model, extraction.features, tiles, wells, plate)
-    _write(out, trained, extraction, found, aggregate=aggregate, proba=settings.proba)
+            rows = np.arange(len(extraction.features))
+            if unsure:
+                rows = np.flatnonzero(unsure(extraction.features, found[trained[0].name]))
+            found[model.name] = _scaled(model, extraction.features, tiles, rows, wells, plate)
+    table = _calls(trained, extraction, found, aggregate=aggregate)
+    if unsure:
+        sent = table.loc[(table[PATH] == "cnn") & (table[LEVEL] == "well")]
+        every = table.loc[(table[PATH] == "tas_svm") & (table[LEVEL] == "well")]
+        progress.note(
+            f"{len(sent)} of {len(every)} wells went to the CNN: TAS + SVM was less sure of them"
+            f" than {unsure.threshold:.2f}"
+        )
+    _write(out, table, trained, proba=settings.proba, cascaded=unsure is not None)
     return extraction
 
 
-def _write(
-    out: Path,
+def _calls(
     trained: list[Classifier],
     extraction: Extraction,
     found: dict[str, Scored],
     *,
     aggregate: Aggregate,
-    proba: bool,
-) -> None:
+) -> pd.DataFrame:
     """Make the table of calls."""
     import pandas as pd
 
@@ -177,12 +193,32 @@ def _write(
             temperature=model.temperature,
         )
         for model in trained
+        if len(found[model.name].rows)
     ]
-    table = pd.concat(tables, ignore_index=True)
-    if proba:
-        warmth = {(model.name, UNFOLDED): model.temperature for model in trained}
-        table = with_proba(table, warmth)
-    write_table(out / "predictions", table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _write(
+    out: Path, table: pd.DataFrame, trained: list[Classifier], *, proba: bool, cascaded: bool
+) -> None:
+    warmth = {(model.name, UNFOLDED): model.temperature for model in trained}
+    probable = with_proba(table, warmth)
+    if cascaded:
+        probable = with_cascade(probable)
+    asked = [name for name in probable if proba or not str(name).startswith(PROBA)]
+    write_table(out / "predictions", probable[asked])
+
+
+def _threshold(models: Path) -> float:
+    """Return how sure TAS + SVM has to be of a well, as the models' run chose it."""
+    file = models / CASCADE
+    if not file.exists():
+        raise ModelError(
+            "holds no threshold for a cascade (cascade.json is absent)",
+            where=str(models),
+            remedy="name the models/ folder of a finished run, or leave --cascade out",
+        )
+    return float(read_card(file, ("threshold",))["threshold"])
 
 
 def _claim(
@@ -206,6 +242,7 @@ def _claim(
             "inputs": card,
             "aggregate": aggregate,
             "proba": settings.proba,
+            "cascade": settings.cascade,
             "platemap": digest(platemap) if platemap else "",
         },
     )
@@ -238,9 +275,14 @@ def _controls(platemap: Path, plate: Plate, settings: PredictSettings) -> pd.Dat
 
 
 def _scaled(
-    model: Classifier, features: pd.DataFrame, tiles: Tiles, wells: pd.DataFrame, plate: Plate
+    model: Classifier,
+    features: pd.DataFrame,
+    tiles: Tiles,
+    rows: NDArray[np.intp],
+    wells: pd.DataFrame,
+    plate: Plate,
 ) -> Scored:
-    """Score every field, the plate brought to the scale of its controls."""
+    """Score some fields, the plate brought to the scale of its controls."""
     controls = controls_of(model.name, features, tiles, wells)
     if not controls:
         raise DesignError(
@@ -248,7 +290,7 @@ def _scaled(
             where=plate.path,
             remedy="failures.csv says why; models trained with another --scaling need none",
         )
-    return scored(model, features, tiles, np.arange(len(features)), controls)
+    return scored(model, features, tiles, rows, controls)
 
 
 def _card(models: Path) -> dict[str, Any]:

@@ -12,12 +12,12 @@ none waits for the others until the plate ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,14 @@ if TYPE_CHECKING:
 
     from .models.protocol import Classifier
 
-__all__ = ["Stream"]
+__all__ = ["Gate", "Stream"]
 
 _BLOCK: Final = 16
 _BLOCK_ON_GPU: Final = 256
 """Tiles that are scored together, or a few more: a block ends with a well."""
+
+Gate = Callable[["pd.DataFrame", Scored], NDArray[np.bool_]]
+"""Told some wells' fields and what the first model says of them, marks fields for the others."""
 
 _Found = list[dict[int, NDArray[np.float64]]]
 """For each model the scores of fields, by their tile's row."""
@@ -62,6 +65,8 @@ class Stream:
         What it is asked for.
     device : str
         Where the CNN computes.
+    gate : Gate, optional
+        What the later models are to score, from what the first said; by default everything.
     """
 
     def __init__(
@@ -72,9 +77,10 @@ class Stream:
         asked: PassSettings,
         *,
         device: str,
+        gate: Gate | None = None,
     ) -> None:
         self._models, self._plate, self._out, self._asked = models, plate, out, asked
-        self._device = device
+        self._device, self._gate = device, gate
         self._size = plan([plate], asked)[1].names[0]
         crops = 1 if asked.crops == "none" else asked.crops_per_field
         block = _BLOCK if device_name(device).startswith("cpu") else _BLOCK_ON_GPU
@@ -103,7 +109,9 @@ class Stream:
             self._scored.append(self._threads.submit(self._score_shards, self._blocks[block]))
 
     def scores(self, features: pd.DataFrame, tiles: Tiles) -> list[Scored]:
-        """Return what each model says of all fields that the pass left, in their order.
+        """Return what each model says of the fields that the pass left, in their order.
+
+        The first says it of all; the others of those that the gate leaves them.
 
         Parameters
         ----------
@@ -115,17 +123,13 @@ class Stream:
             _update(found, future.result())
         rows = features[TILE_ROW].to_numpy()
         parts = features.groupby(features[WELL].map(self._block_of))
-        late = [part for _, part in parts if any(set(part[TILE_ROW]) - one.keys() for one in found)]
+        late = [part for _, part in parts if set(part[TILE_ROW]) - found[0].keys()]
         with scoring_threads(self._device) as threads:
             for more in threads.map(lambda part: self._score(part, tiles), late):
                 _update(found, more)
-        every = np.arange(len(rows))
         return [
-            Scored(
-                np.concatenate([held[row] for row in rows]),
-                np.repeat(every, [len(held[row]) for row in rows]),
-            )
-            for held in found
+            _joined(held, rows, len(model.classes))
+            for held, model in zip(found, self._models, strict=True)
         ]
 
     def _raise(self) -> None:
@@ -153,13 +157,26 @@ class Stream:
 
     def _score(self, features: pd.DataFrame, tiles: Tiles) -> _Found:
         found: _Found = []
-        every = np.arange(len(features))
-        for model in self._models if len(features) else ():
-            inputs, of = seen(model.name, features, tiles, every)  # read by whoever scores them
-            scores = model.scores(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
-            fields = np.split(scores, np.searchsorted(of, every[1:]))
-            found.append(dict(zip(features[TILE_ROW].tolist(), fields, strict=True)))
+        rows, names = np.arange(len(features)), features[TILE_ROW].to_numpy()
+        for model in self._models:
+            inputs, of = seen(model.name, features, tiles, rows)  # read by whoever scores them
+            scores = np.empty((0, len(model.classes)))
+            if len(rows):
+                scores = model.scores(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
+            fields = np.split(scores, np.searchsorted(of, rows[1:])) if len(rows) else []
+            found.append(dict(zip(names[rows].tolist(), fields, strict=True)))
+            if model is self._models[0] and self._gate and len(rows):
+                rows = np.flatnonzero(self._gate(features, Scored(scores, of)))
         return found
+
+
+def _joined(held: dict[int, NDArray[np.float64]], rows: NDArray[Any], classes: int) -> Scored:
+    """Put the fields' scores in the order of these rows; fields without any are left out."""
+    fields = [(k, held[row]) for k, row in enumerate(rows.tolist()) if row in held]
+    return Scored(
+        np.concatenate([np.empty((0, classes)), *(scores for _, scores in fields)]),
+        np.repeat(np.array([k for k, _ in fields], np.intp), [len(scores) for _, scores in fields]),
+    )
 
 
 def _update(found: _Found, more: _Found) -> None:

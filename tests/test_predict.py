@@ -233,3 +233,78 @@ def test_a_plate_that_is_read_in_another_way_is_said(
     said.clear()
     predict(tiny_run / "models", tiny_plate, out=tmp_path / "b", progress=Listening())
     assert not [text for text in said if "the models learned" in text]
+
+
+def cascaded(models: Path, folder: Path, threshold: float) -> Path:
+    """Copy models, with another threshold."""
+    shutil.copytree(models, folder)
+    (folder / "cascade.json").write_text(json.dumps({"threshold": threshold}))
+    return folder
+
+
+def wells_of(folder: Path, path: str) -> pd.DataFrame:
+    table = pd.read_parquet(folder / "predictions.parquet")
+    return table[(table[PATH] == path) & (table["Level"] == "well")].set_index("Metadata_Well")
+
+
+def test_a_cascade_shows_the_cnn_the_unsure_wells_alone(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    plain = PredictSettings(proba=True, device="cpu")
+    predict(tiny_run / "models", tiny_plate, plain, out=tmp_path / "both")
+    names = [name for name in wells_of(tmp_path / "both", "cnn") if name.startswith("Proba_")]
+    first, second = (wells_of(tmp_path / "both", path) for path in ("tas_svm", "cnn"))
+    sure = first[names].max(axis=1)
+    threshold = float(sure.median())
+    models = cascaded(tiny_run / "models", tmp_path / "models", threshold)
+    settings = replace(plain, cascade=True)
+    said: list[str] = []
+    listener = Paced()
+    listener.note = said.append  # type: ignore[method-assign]
+    predict(models, tiny_plate, settings, out=tmp_path / "turns", progress=listener)
+    sent = wells_of(tmp_path / "turns", "cnn")
+    assert 0 < len(sent) < len(first)
+    assert set(sent.index) == set(sure.index[sure < threshold])
+    assert said[-1].startswith(f"{len(sent)} of {len(first)} wells went to the CNN")
+    np.testing.assert_allclose(sent[names], second.loc[sent.index, names], rtol=1e-4, atol=1e-6)
+    called = wells_of(tmp_path / "turns", "cascade")
+    assert len(called) == len(first)
+    for well, row in called.iterrows():
+        source = second if well in sent.index else first
+        assert row["Class"] == source.loc[well, "Class"]
+        np.testing.assert_allclose(
+            row[names].astype(float), source.loc[well, names].astype(float), rtol=1e-4
+        )
+        scores = np.sort(row[[n for n in called if n.startswith("Score_")]].astype(float))
+        assert row["Margin"] == pytest.approx(scores[-1] - scores[-2])
+    # all is kept from the pass: nothing is streamed, and nothing changes
+    before = tables(tmp_path / "turns")
+    predict(models, tiny_plate, settings, out=tmp_path / "turns")
+    assert tables(tmp_path / "turns") == before
+
+
+@pytest.mark.parametrize(("threshold", "share"), [(0.0, 0), (1.1, 1)])
+def test_a_cascade_may_send_none_or_all(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, threshold: float, share: int
+) -> None:
+    models = cascaded(tiny_run / "models", tmp_path / "models", threshold)
+    predict(models, tiny_plate, PredictSettings(cascade=True), out=tmp_path / "out")
+    wells = wells_of(tmp_path / "out", "tas_svm")
+    assert len(wells_of(tmp_path / "out", "cnn")) == share * len(wells)
+    called = wells_of(tmp_path / "out", "cascade")
+    source = wells_of(tmp_path / "out", "cnn" if share else "tas_svm")
+    assert (called["Class"] == source.loc[called.index, "Class"]).all()
+    assert not [name for name in called if name.startswith("Proba_")]
+
+
+def test_a_cascade_without_a_threshold_is_refused(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    assert "threshold" in json.loads((tiny_run / "models" / "cascade.json").read_text())
+    shutil.copytree(tiny_run / "models", tmp_path / "models")
+    (tmp_path / "models" / "cascade.json").unlink()
+    with pytest.raises(ModelError, match=r"cascade\.json is absent"):
+        predict(
+            tmp_path / "models", tiny_plate, PredictSettings(cascade=True), out=tmp_path / "out"
+        )
+    assert not (tmp_path / "out").exists()

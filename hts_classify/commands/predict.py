@@ -20,6 +20,12 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     add_call_options(parser, "as in the models' own run")
     add_device_option(parser)
     parser.add_argument(
+        "--cascade",
+        action="store_true",
+        help="have the CNN look only at wells of which TAS + SVM is unsure, by the threshold that"
+        " the models' run chose",
+    )
+    parser.add_argument(
         "--platemap",
         type=Path,
         help="where negative controls are, for a CNN that scales plates by them; default: the map"
@@ -44,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         proba=options.proba,
         platemap=options.platemap,
         control_column=options.control_column,
+        cascade=options.cascade,
     )
     with plain_warnings():
         extraction = predict(
