@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from .evaluate import positions
 from .files import read_json, write_json
 from .fits import MODELS, Fits, Step
 from .predictions import treatments, with_proba, write_table
+from .raters import with_raters
 from .report import report
 from .vocabulary import PLATE, SCORE, TARGET, WELL
 
@@ -32,6 +33,7 @@ def conclude(
     target: str,
     proba: bool,
     audited: Audit,
+    raters: Sequence[str] = (),
 ) -> str:
     """Write `predictions`, `comparison.json` and `report.html`; return the units of inner splits.
 
@@ -49,6 +51,8 @@ def conclude(
         Whether predictions say what each model deems probable.
     audited : Audit
         What the leakage audit found.
+    raters : sequence of str, optional
+        Columns with what people called the wells.
     """
     out, folds = fits.out, fits.folds
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
@@ -73,6 +77,7 @@ def conclude(
         "inner_units": units,
         "audit": audited.as_json(),
         "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
+        "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
         "separations": [asdict(plate) for plate in separations(probable)],
         "doses": [asdict(dose) for dose in dose_responses(probable)],
         "training": {step.name: card for step, card in cards.items()},

@@ -59,6 +59,8 @@ class RunSettings:
     split: str | None = None
     """Protocol: the unit that goes out together (by default compound where there is one, else
     well), or another that `protocols.PROTOCOLS` names."""
+    raters: tuple[str, ...] = ()
+    """Columns of the plate map with what people called the wells: agreement is reported."""
     unscored: tuple[str, ...] = ()
     """Classes that are trained on and not scored."""
     folds: int = 5
@@ -109,6 +111,8 @@ class Job:
     out: Path
     wells: pd.DataFrame
     target: str
+    raters: tuple[str, ...]
+    """Their columns."""
     split: str
     devices: tuple[str, ...]
     timings: Timings
@@ -128,6 +132,12 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     platemaps = [_platemap(path, settings) for path in paths]
     wells = _read_platemaps(platemaps, plates, settings)
     target = resolve_column(wells, settings.target)
+    raters = tuple(resolve_column(wells, name) for name in settings.raters)
+    if target in raters or len(set(raters)) < len(raters):
+        raise UsageError(
+            f"raters {', '.join(settings.raters)}",
+            remedy="name each once, and not the target: paths are held against that anyway",
+        )
     split = choose_split(wells, settings.split)
     folds = deal(wells, target, split, settings)
     for fold in range(folds.count):
@@ -184,6 +194,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         out=out,
         wells=wells,
         target=target,
+        raters=raters,
         split=split,
         devices=devices,
         timings=timings,

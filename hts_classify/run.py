@@ -125,6 +125,7 @@ def run(
         target=job.target,
         proba=settings.proba,
         audited=audited,
+        raters=job.raters,
     )
     progress.note(f"inner splits, for what training chooses, by {units}")
     return job.out

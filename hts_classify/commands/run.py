@@ -44,6 +44,13 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="class to train on without scoring it; may be repeated",
     )
+    parser.add_argument(
+        "--rater",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="column of the plate map with what a person called the wells; may be repeated",
+    )
     parser.add_argument("--folds", type=int, default=5, help="folds at the most (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of folds and training")
     add_pass_options(parser)
@@ -86,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
         ),
         view=view_of(options),
         split=options.split,
+        raters=tuple(options.rater),
         unscored=tuple(options.unscored_class),
         folds=options.folds,
         seed=options.seed,

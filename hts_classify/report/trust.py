@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..vocabulary import LEVELS, TITLES
+from ..vocabulary import LEVELS, METADATA, TITLES
 
 if TYPE_CHECKING:
     from .record import Record
@@ -37,6 +37,7 @@ def trust(record: Record) -> dict[str, Any]:
             | _separation(one["found"])
             for one in comparison["separations"]
         ],
+        "raters": _raters(comparison["raters"]),
         "contestants": comparison["audit"]["contestants"],
     }
 
@@ -95,6 +96,31 @@ def _cascade(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
         )
     both = f" The mean of both paths' log-probabilities calls {found['together']} right."
     return {**found, "said": said + both}
+
+
+def _raters(found: Mapping[str, Any] | None) -> dict[str, list[dict[str, str]]] | None:
+    """Return how paths and people agree."""
+    if found is None:
+        return None
+    return {
+        "pairs": [
+            {
+                "first": _name(pair["first"]),
+                "second": _name(pair["second"]),
+                "kappa": number(pair["found"]["kappa"]),
+                "agreed": f"{pair['found']['agreed']}/{pair['found']['n']}",
+            }
+            for pair in found["pairs"]
+        ],
+        "consensus": [
+            {"path": TITLES[one["path"]], "right": f"{one['correct']}/{one['total']}"}
+            for one in found["consensus"]
+        ],
+    }
+
+
+def _name(one: str) -> str:
+    return TITLES.get(one, one.removeprefix(METADATA))
 
 
 def _separation(found: Mapping[str, Any]) -> dict[str, str]:

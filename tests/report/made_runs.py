@@ -103,6 +103,7 @@ def write_run(
         "fold_notes": [],
         "audit": {"findings": [], "contestants": [], "notes": []},
         "separations": [],
+        "raters": None,
         "folds": _FOLDS,
         "inner_units": ["compound"],
         "positions": [asdict(place) for place in positions(wells, "Target", masks)],

@@ -60,16 +60,22 @@ def test_controls_and_findings_are_on_the_page(tmp_path: Path) -> None:
     where = {"path": "cnn", "target": "nuclear"}
     near = {**where, "plate": "P1", "found": {"quality": quality, "reason": ""}}
     none = {**where, "plate": "P2", "found": {"quality": None, "reason": "no wells are poscon"}}
+    people = {"kappa": 0.5, "agreed": 6, "n": 8}
+    raters = {"pairs": [{"first": "cnn", "second": "Metadata_<Ann>", "found": people}]}
+    raters["consensus"] = [{"path": "cnn", "correct": 3, "total": 5}]  # type: ignore[dict-item]
     finding = {"kind": "column", "said": "targets follow <columns>", "p": 1e-4, "figures": {}}
     contestants = [{"name": name, "correct": 9, "total": 24} for name in ("commonest", "position")]
     folder = changed(
         write_run(tmp_path, {}, probable=True),
         separations=[near, none],
+        raters=raters,
         audit={"findings": [finding], "contestants": contestants, "notes": []},
     )
     page = report(folder).read_text()
     assert "<td>0.61</td><td>–</td><td>9.50</td>" in page
     assert "no wells are poscon" in page
+    assert ">CNN</th><td>&lt;Ann&gt;</td><td>6/8</td><td>0.50</td>" in page
+    assert "name alike: CNN 3/5." in page
     assert "Leakage audit, column: targets follow &lt;columns&gt;." in page
     assert "all of position together 9/24" in page
     assert "Position alone" not in page
