@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .duplicates import Thumbnails, find_copies
 from .errors import DataError
 from .splits import Folds
+from .statistics.many import holm
 from .vocabulary import (
     BATCH,
     COMPOUND,
@@ -289,8 +290,9 @@ def _confounders(
         return [], [note]
     seen, usual, p = _shuffle(tests, label, len(classes), seed)
     found = []
-    for k in np.flatnonzero(_holm(p) < _LEVEL):
-        test = tests[k]
+    for test, k, corrected in zip(tests, range(len(p)), holm(p.tolist()), strict=True):
+        if corrected >= _LEVEL:
+            continue
         figures: dict[str, Any] = {
             "tests": len(tests), "groups": len(label), "unit": unit, "p_alone": float(p[k]),
         }  # fmt: skip
@@ -306,7 +308,6 @@ def _confounders(
                 f"the target goes with the {test.kind} (Cramér's V {seen[k]:.2f}, "
                 f"{usual[k]:.2f} where classes are shuffled by {unit}"
             )
-        corrected = float(_holm(p)[k])
         said += f"; p = {corrected:.2g} after Holm's correction over {len(tests)} tests): "
         said += f"a path can learn that instead of the cells; {_REMEDIES[test.kind]}"
         found.append(Finding(kind=test.kind, said=said, p=corrected, figures=figures))
@@ -384,13 +385,6 @@ def _least_p(sizes: NDArray[np.intp]) -> float:
     orders = lgamma(sizes.sum() + 1) - sum(lgamma(size + 1) for size in sizes)
     alike = sum(lgamma(n + 1) for n in np.unique(sizes, return_counts=True)[1])
     return float(np.exp(min(alike - orders, 0.0)))
-
-
-def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correct for all that was tested."""
-    order = np.argsort(p, kind="stable")
-    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.asarray(np.minimum(corrected, 1.0)[np.argsort(order, kind="stable")])
 
 
 # ---- wells, groups and compounds in several folds

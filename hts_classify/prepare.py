@@ -5,6 +5,7 @@ Nothing here reads a pixel, so that what is wrong is said in a second.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Job", "RunSettings", "deal", "prepare"]
 
 _EIGHTH: Final = (1, 8)
-_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers"}
+_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers", "screen_plates"}
 _VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
 
 
@@ -97,6 +98,8 @@ class RunSettings:
     """Where the pass runs; see `extract`."""
     workers: int | None = None
     """Threads or processes of the pass; by default one a core."""
+    screen_plates: int = 2000
+    """Plates of the screen that the report says the cost of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,10 @@ class Job:
 def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Job:
     """Look at everything that can be wrong before the first pixel is read."""
     check_aggregate(settings.aggregate)
+    if settings.screen_plates < 1:
+        raise UsageError(
+            f"a screen of {settings.screen_plates} plates", remedy="give --screen-plates 1 or more"
+        )
     devices = _devices(settings.device)
     weights = _weights(settings.cnn)
     plates = open_plates(paths, view=settings.view)
@@ -172,6 +179,8 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     timings.note(
         cost={
             "machine": machine,
+            "cores": os.cpu_count() or 1,
+            "screen_plates": settings.screen_plates,
             "platemaps": [str(file) for file in dict.fromkeys(platemaps)],
         }
     )

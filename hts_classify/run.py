@@ -22,6 +22,7 @@ from typing import Any
 
 from .audit import Audit, audit
 from .conclude import conclude
+from .cost import peak_memory
 from .errors import UsageError
 from .extract import Extraction, extract
 from .files import digest, read_json, whole
@@ -118,6 +119,8 @@ def run(
     )
     trial = Trial(fits=fits, devices=job.devices, timings=job.timings, progress=progress)
     shards = trial.shards()
+    job.timings.note(cost={"peak_memory": peak_memory()})
+    job.timings.save()
     units = conclude(
         fits,
         shards,

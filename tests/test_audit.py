@@ -11,11 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from statsmodels.stats.multitest import multipletests
 
 from hts_classify.audit import Audit, audit
 from hts_classify.audit import _confounders as confounders  # what no finding shows: every p
-from hts_classify.audit import _holm as holm
 from hts_classify.audit import _least_p as least_p
 from hts_classify.audit import _shuffle as shuffle
 from hts_classify.audit import _Test as Association
@@ -354,12 +352,6 @@ def test_p_is_that_of_kruskal_and_chi_square_over_all_orders() -> None:
     exact = (every >= own - 1e-9).mean(axis=0)
     error = np.sqrt(exact * (1 - exact) / 10_000)
     assert np.all(np.abs(p - exact) < 4 * error)
-
-
-def test_holms_correction_is_that_of_statsmodels() -> None:
-    for seed in range(20):
-        p = np.random.default_rng(seed).uniform(size=7).round(1) ** 3
-        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
 
 
 def test_compounds_that_each_have_a_background_of_their_own_confound_no_class() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from ..errors import HTSError, PlateError, UsageError
-from . import convert, demo, extract, info, predict, run, synthetic
+from . import compare, convert, demo, extract, info, predict, report, run, synthetic
 
 __all__ = ["console", "main"]
 
@@ -25,6 +25,8 @@ _COMMANDS: Final = {
     "run": run,
     "extract": extract,
     "predict": predict,
+    "compare": compare,
+    "report": report,
     "info": info,
     "convert": convert,
     "synthetic": synthetic,

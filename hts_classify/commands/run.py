@@ -63,6 +63,13 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     add_crop_options(parser, "full-resolution crops that the CNN sees instead of a tile a field")
     add_call_options(parser, "mean")
     add_engine_options(parser)
+    parser.add_argument(
+        "--screen-plates",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="say what a screen of so many plates would cost (default 2000)",
+    )
     add_cnn_options(parser)
     add_view_options(parser)
     columns = parser.add_argument_group("plate map columns with unusual names")
@@ -111,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
         proba=options.proba,
         scheduler=options.scheduler,
         workers=options.workers,
+        screen_plates=options.screen_plates,
     )
     with plain_warnings():
         plates = find_plates(options.plates)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cost import frontier
 from ..shards import TILE_ROW
 from ..vocabulary import (
     CALL,
@@ -73,6 +75,7 @@ def page(record: Record) -> dict[str, Any]:
         "channel_colours": channel_colours(record.run["channels"]),
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
+        "frontier": frontier_points(record),
         "learned": learned(record),
         "trust": trust(record),
         "method": method(record),
@@ -221,6 +224,28 @@ def dose_panels(doses: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for panel in panels.values():
         panel["paths"] = {path: panel["paths"][path] for path in TITLES}
     return list(panels.values())
+
+
+def frontier_points(record: Record) -> list[dict[str, Any]]:
+    """Return each path's accuracy and speed, and whether the other is better at both."""
+    points = frontier(
+        {
+            path: (record.comparison["paths"][path]["accuracy"], cost.fields_per_s)
+            for path, cost in record.costs.items()
+        }
+    )
+    most = max((point.fields_per_s or 1 for point in points), default=1)
+    return [
+        {
+            "path": point.path,
+            "accuracy": point.accuracy,
+            "fields_per_s": point.fields_per_s,
+            "dominated": point.dominated,
+            "along": math.log10(max(1, point.fields_per_s)) / max(1, math.log10(most)),
+        }
+        for point in points
+        if point.accuracy is not None and point.fields_per_s
+    ]
 
 
 def cost_bars(record: Record) -> list[dict[str, Any]]:

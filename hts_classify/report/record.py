@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..cost import Projection, project
 from ..errors import DataError
 from ..files import read_json
 from ..tiles import TileStore
@@ -32,6 +33,10 @@ class Record:
     """`comparison.json`."""
     costs: dict[str, PathCost]
     """By path, from `timings.json`."""
+    screen: Projection
+    """What a screen of such plates would cost."""
+    peak_memory: int | None
+    """Bytes that the run's process held at the most."""
     machine: str
     """What the CNN ran on: `cpu (2 threads)`."""
     plates: tuple[str, ...]
@@ -200,15 +205,32 @@ def load_record(folder: Path) -> Record:
             where=str(folder),
             remedy="run hts-classify with -o this folder to finish it",
         )
-    predictions = pd.read_parquet(folder / "predictions.parquet")
+    try:
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise DataError(
+            f"holds a table that cannot be read ({str(error).splitlines()[0]})",
+            where=str(folder),
+            remedy="delete its .parquet files and run again",
+        ) from error
     timings = read_json(folder / "timings.json")
+    fields = sum(int(well["fields"]) for well in timings.get("wells", {}).values())
+    plates = tuple(path for _, path in timings.get("plates", []))
     return Record(
         folder=folder,
         run=read_json(folder / "run.json"),
         comparison=read_json(folder / "comparison.json"),
         costs={cost.path: cost for cost in path_costs(timings)},
         machine=timings.get("machine", "unknown"),
-        plates=tuple(path for _, path in timings.get("plates", [])),
+        plates=plates,
+        screen=project(
+            timings,
+            fields_per_plate=max(1, fields // max(1, len(plates))),
+            plates=max(1, len(plates)),
+            cores=timings.get("cores", 1),
+            screen_plates=timings.get("screen_plates", 2000),
+        ),
+        peak_memory=timings.get("peak_memory"),
         wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
         failures=pd.read_csv(folder / "failures.csv"),
     )

@@ -55,7 +55,7 @@ def runs_page(content: Mapping[str, Any], target: Path) -> Path:
 def _reach(content: Mapping[str, Any]) -> float:
     """Return the largest difference that a picture must hold, of all pairs: they share a scale."""
     ends = [abs(end) for pair in content["pairs"] for end in pair["interval"] or ()]
-    return max([*ends, *(abs(pair["difference"]) for pair in content["pairs"]), 0.05])
+    return float(max([*ends, *(abs(pair["difference"]) for pair in content["pairs"]), 0.05]))
 
 
 def _picture(pair: Mapping[str, Any], reach: float) -> dict[str, float | None]:

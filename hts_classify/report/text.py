@@ -47,7 +47,7 @@ def summary(record: Record) -> list[str]:
     lines += [f"note: {warning}" for warning in record.warnings()]
     found = findings(record.comparison)
     lines += [f"note: {finding.line}" for finding in found[:_MOST_FINDINGS]]
-    lines += ["", f"report: {record.folder / 'report.html'}"]
+    lines += ["", record.screen.said[0], f"report: {record.folder / 'report.html'}"]
     return lines
 
 

@@ -126,6 +126,13 @@ def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
         report(tmp_path)
 
 
+def test_a_damaged_table_is_named(tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    (tmp_path / "run" / "predictions.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="holds a table that cannot be read"):
+        report(tmp_path / "run")
+
+
 @pytest.mark.browser
 def test_a_browser_shows_both_plates(tiny_run: Path, tmp_path: Path) -> None:
     """Chromium lays the page out: it has a height, and colours of the wells on it."""
