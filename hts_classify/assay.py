@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DesignError
+from .errors import DataError, DesignError
 from .evaluate import log_odds
 from .statistics.dose import DoseFit, fit_dose_response
 from .statistics.screening import PlateQuality, by_plate
@@ -74,6 +74,7 @@ def separations(table: pd.DataFrame) -> list[Separation]:
     found = []
     for target in sorted(wells.loc[wells["_kind"] == "poscon", TARGET].unique()):
         part = wells[(wells["_kind"] == "negcon") | (wells[TARGET] == target)]
+        part = part[part[f"{PROBA}{target}"].notna()]  # called by models that know the class
         for path, own in part.groupby(PATH, sort=True):
             plates = by_plate(_scores(own, target), own[PLATE].tolist(), own["_kind"].tolist())
             found += [
@@ -135,7 +136,7 @@ def dose_responses(table: pd.DataFrame) -> list[DoseResponse]:
             try:
                 fit = fit_dose_response(part[CONCENTRATION].to_numpy(np.float64), score)
                 said = fit.said
-            except DesignError as error:
+            except (DesignError, DataError) as error:
                 fit, said = None, error.what
             found.append(
                 DoseResponse(
@@ -162,5 +163,5 @@ def _classes(table: pd.DataFrame) -> Sequence[str]:
 def _scores(wells: pd.DataFrame, target: str) -> NDArray[np.float64]:
     """Return the log-odds of a class."""
     classes = _classes(wells)
-    proba = wells[[f"{PROBA}{name}" for name in classes]].to_numpy(np.float64)
+    proba = np.nan_to_num(wells[[f"{PROBA}{name}" for name in classes]].to_numpy(np.float64))
     return np.asarray(log_odds(proba)[:, classes.index(target)], np.float64)

@@ -160,7 +160,7 @@ def audit(
     confounded, untold = _confounders(folds, background, seed)
     notes = [*unseen, *untold, *_known_compounds(folds)]
     return Audit(
-        findings=(*images, *_parted(folds.wells), *confounded),
+        findings=(*images, *_parted(folds), *confounded),
         contestants=_contestants(folds, background),
         notes=tuple(notes),
     )
@@ -390,8 +390,9 @@ def _least_p(sizes: NDArray[np.intp]) -> float:
 # ---- wells, groups and compounds in several folds
 
 
-def _parted(wells: pd.DataFrame) -> list[Finding]:
-    """Find wells and groups in several folds."""
+def _parted(folds: Folds) -> list[Finding]:
+    """Find wells and groups in several folds; under NSCB a compound is in one a batch."""
+    wells, several = folds.wells, len(folds.protocol.apart) > 1
     labelled = wells[wells[ROLE] != UNLABELLED]
     names = labelled[PLATE].astype(str) + "/" + labelled[WELL].astype(str)
     parted_well = labelled[FOLD].groupby(names).transform("nunique") > 1
@@ -402,7 +403,7 @@ def _parted(wells: pd.DataFrame) -> list[Finding]:
         ("well", names[parted_well], names),
         ("group", rest.loc[parted_group, GROUP].astype(str), rest[GROUP]),
     ):
-        if not len(culprits):
+        if not len(culprits) or (kind == "group" and several):
             continue
         count, of, first = culprits.nunique(), whole.nunique(), culprits.min()
         figures = {"parted": int(count), "of": int(of), "first": str(first)}
@@ -419,14 +420,19 @@ def _known_compounds(folds: Folds) -> list[str]:
     """Say which claim a split allows that is not by compound."""
     if COMPOUND not in folds.wells:
         return []
-    scored = folds.wells[folds.wells[ROLE] == SCORED]
-    count = scored.groupby(COMPOUND)[FOLD].nunique()
-    known = int((count > 1).sum())
+    compounds = folds.wells[COMPOUND]
+    tested: set[Any] = set()
+    known: set[Any] = set()
+    for fold in range(folds.count):
+        own = set(compounds[folds.tested(fold)].dropna())
+        tested |= own
+        known |= own & set(compounds[folds.training(fold)].dropna())
     if not known:
         return []
     return [
-        f"{known} of {len(count)} compounds are in more than one fold: no leak, but the figures "
-        "are for compounds that were trained on, not for new ones; split by compound for those"
+        f"{len(known)} of {len(tested)} compounds are tested by models that were trained on them: "
+        "no leak, but the figures are for such compounds, not for new ones; split by compound for "
+        "those"
     ]
 
 
@@ -447,7 +453,9 @@ def _duplicates(
     ]
     if copies.comparable:
         return found, []
-    return found, ["fields are too alike to tell near-duplicates; exact ones were looked for"]
+    return found, [
+        "fields are too alike, or too many, to tell near-duplicates; exact ones were looked for"
+    ]
 
 
 def _said_of_images(

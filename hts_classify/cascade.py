@@ -49,9 +49,10 @@ class Cascade:
     """From no well sent to all of them, each time those that the first path is least sure of."""
     threshold: float
     """Wells whose first call is less probable than this are sent: what all folds chose."""
-    sent: int
-    correct: int
-    """Wells sent, and called right, each fold under the threshold that the others chose."""
+    sent: int | None
+    correct: int | None
+    """Wells sent, and called right, each fold under the threshold that the others chose; None
+    where there is one fold, and no others."""
     together: int
     """Wells called right by the mean of both paths' log-probabilities."""
 
@@ -103,19 +104,18 @@ def cascade(
     sure = first.max(axis=1)
     right = first.argmax(axis=1) == truth, second.argmax(axis=1) == truth
     sent = np.zeros(len(truth), bool)
-    for fold in np.unique(folds):
-        own = folds == fold
-        others = ~own
-        chosen = _choose(sure[others], right[0][others], right[1][others]) if others.any() else 0.0
-        sent[own] = sure[own] < chosen
+    several = len(np.unique(folds)) > 1
+    for fold in np.unique(folds) if several else ():
+        own, others = folds == fold, folds != fold
+        sent[own] = sure[own] < _choose(sure[others], right[0][others], right[1][others])
     tiny = np.finfo(np.float64).tiny
     both = np.log(np.maximum(first, tiny)) + np.log(np.maximum(second, tiny))
     return Cascade(
         total=len(truth),
         curve=_thinned(_curve(sure, *right)),
         threshold=_choose(sure, *right),
-        sent=int(sent.sum()),
-        correct=int(np.where(sent, right[1], right[0]).sum()),
+        sent=int(sent.sum()) if several else None,
+        correct=int(np.where(sent, right[1], right[0]).sum()) if several else None,
         together=int((both.argmax(axis=1) == truth).sum()),
     )
 

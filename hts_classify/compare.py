@@ -16,7 +16,21 @@ from .cascade import Cascade, cascade
 from .errors import DataError
 from .evaluate import Evaluation, evaluate
 from .statistics.difference import Difference, compare_calls
-from .vocabulary import CALL, FOLD, GROUP, LEVEL, LEVELS, PATH, PATHS, PLATE, PROBA, TARGET, WELL
+from .vocabulary import (
+    CALL,
+    COMPOUND,
+    CONCENTRATION,
+    FOLD,
+    GROUP,
+    LEVEL,
+    LEVELS,
+    PATH,
+    PATHS,
+    PLATE,
+    PROBA,
+    TARGET,
+    WELL,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +48,8 @@ class Comparison:
     paths: dict[str, Evaluation]
     """Of wells."""
     levels: dict[str, dict[str, Evaluation]]
-    """Of fields, wells and treatments, by path; a level that has no rows is left out."""
+    """Of fields, wells and treatments, by path; a level that has no rows is left out, and so are
+    treatments where some have wells in several groups or folds."""
     difference: Difference
     cascade: Cascade | None
     """TAS first, and the CNN where it is unsure; None without calibrated probabilities."""
@@ -122,6 +137,7 @@ def compare(predictions: pd.DataFrame) -> Comparison:
         level: {path: _evaluated(predictions, level, path) for path in PATHS}
         for level in LEVELS
         if len(_scored(predictions, level, PATHS[0]))
+        and (level != "treatment" or _are_whole(predictions))
     }
     first, second = ((wells[path] == wells[TARGET]).to_numpy(bool) for path in PATHS)
     return Comparison(
@@ -141,6 +157,15 @@ def _scored(predictions: pd.DataFrame, level: str, path: str) -> pd.DataFrame:
         (predictions[LEVEL] == level) & (predictions[PATH] == path) & (predictions[FOLD] >= 0)
     ]
     return part[part[TARGET].notna() & part[GROUP].notna()]
+
+
+def _are_whole(predictions: pd.DataFrame) -> bool:
+    """Tell whether every treatment was tested as a whole: in one fold, its wells in one group."""
+    part = predictions[
+        (predictions[LEVEL] == "treatment") & (predictions[FOLD] >= 0) & predictions[TARGET].notna()
+    ]
+    unit = [name for name in (PATH, COMPOUND, CONCENTRATION) if name in part]
+    return bool(part[GROUP].notna().all()) and not part.duplicated(unit).any()
 
 
 def _evaluated(predictions: pd.DataFrame, level: str, path: str) -> Evaluation:
@@ -168,9 +193,9 @@ def _cascade(predictions: pd.DataFrame) -> Cascade | None:
         _scored(predictions, "well", path).sort_values([PLATE, WELL], kind="stable")
         for path in PATHS
     )
-    likely = [part[names].to_numpy(np.float64) for part in (first, second)]
-    if not names or not all(np.isfinite(one).all() for one in likely):
+    if not names:
         return None
+    likely = [np.nan_to_num(part[names].to_numpy(np.float64)) for part in (first, second)]
     columns = {name.removeprefix(PROBA): k for k, name in enumerate(names)}
     truth = np.asarray([columns[name] for name in first[TARGET]], np.intp)
     return cascade(likely[0], likely[1], truth, np.asarray(first[FOLD], np.intp))

@@ -65,7 +65,8 @@ def conclude(
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
     held = compare(probable)
     if held.cascade:
-        write_json(out / MODELS / CASCADE, {"threshold": held.cascade.threshold})
+        chosen = {"threshold": held.cascade.threshold, "aggregate": fits.aggregate}
+        write_json(out / MODELS / CASCADE, chosen)
     comparison = held.as_json() | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .splits import Folds
-from .vocabulary import FOLD, GROUP, PLATE, ROLE, TARGET, UNLABELLED, WELL
+from .vocabulary import FOLD, PLATE, ROLE, TARGET, UNLABELLED, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ _BLOCK: Final = 4_000_000  # numbers that are held at once
 _GRID: Final = 16  # blocks along a thumbnail's side
 _LEAST_ALIKE: Final = 0.8
 _TOO_ALIKE: Final = 0.99
+_MOST: Final = 20_000  # fields that are compared, each with each: of more, copies alone are found
 _SAMPLE: Final = 1500  # fields that the usual likeness is taken from
 
 
@@ -72,21 +73,28 @@ def find_copies(
     seed : int, optional
         Of the fields that the usual likeness is taken from, where they are many.
     """
-    wells = folds.wells[folds.wells[ROLE] != UNLABELLED]
+    labelled = (folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
+    wells = folds.wells[labelled]
+    # A column a fold, and one of no fold, which is where wells that none tests belong.
+    trained = [folds.training(fold)[labelled] for fold in range(folds.count)]
+    learned = np.stack([*trained, np.zeros(len(wells), bool)], axis=1)
     place = {key: k for k, key in enumerate(zip(wells[PLATE], wells[WELL], strict=True))}
     of = np.array([place.get(key, -1) for key in zip(fields[PLATE], fields[WELL], strict=True)])
     rows = np.flatnonzero(of >= 0)
     of = of[rows]
     fold = wells[FOLD].to_numpy()[of]
-    group = np.unique(wells[GROUP].to_numpy(str)[of], return_inverse=True)[1]
-    image, signatures = _signatures(thumbnails, rows, fields[PLATE].to_numpy(str)[rows])
-    least = _alike(signatures[0], of, wells[TARGET].to_numpy(str)[of], seed)
+    image, signatures = _signatures(
+        thumbnails, rows, fields[PLATE].to_numpy(str)[rows], coarsely=len(rows) <= _MOST
+    )
+    least = 1.0
+    if len(rows) <= _MOST:
+        least = _alike(signatures[0], of, wells[TARGET].to_numpy(str)[of], seed)
     none = np.empty((0, 2), np.intp)
     exact, close = [none], [none]
     step = max(1, _BLOCK // max(len(rows), 1))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        leaks = (fold[part, None] != fold) & (group[part, None] != group)
+        leaks = learned[of[None, :], fold[part, None]] | learned[of[part, None], fold[None, :]]
         leaks &= np.arange(start, start + len(fold[part]))[:, None] < np.arange(len(rows))
         same = (image[part, None] == image) & (image[part, None] >= 0)
         near = np.zeros_like(same)
@@ -98,7 +106,7 @@ def find_copies(
 
 
 def _signatures(
-    thumbnails: Thumbnails, rows: NDArray[np.intp], plates: NDArray[Any]
+    thumbnails: Thumbnails, rows: NDArray[np.intp], plates: NDArray[Any], *, coarsely: bool
 ) -> tuple[NDArray[np.intp], list[NDArray[np.float32]]]:
     """Return each image's number (-1 for one without content) and what it looks like.
 
@@ -116,7 +124,8 @@ def _signatures(
             if np.ptp(tile, axis=(1, 2)).any():  # blank fields are alike and no copies
                 key = blake2b(np.ascontiguousarray(tile).tobytes(), digest_size=16).digest()
                 image[start + k] = numbers.setdefault(key, len(numbers))
-        coarse.append(_coarse(tiles))
+        if coarsely:
+            coarse.append(_coarse(tiles))
     if not coarse:
         return image, [np.zeros((0, 1), np.float32)]
     held = np.concatenate(coarse)

@@ -8,7 +8,7 @@ them calibrated on training folds, and on one scale over all folds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Evaluation:
     rates: ClassRates
     """By class and over all of them."""
     probable: Probable | None
-    """None without probabilities, or where a fold gave none for a class."""
+    """None without probabilities."""
 
     @property
     def accuracy(self) -> float:
@@ -107,7 +107,8 @@ def evaluate(
     classes : sequence of str
         Every class that a call can name.
     proba : ndarray of float64, shape (wells, classes), optional
-        What each class was deemed probable, calibrated on training folds.
+        What each class was deemed probable, calibrated on training folds; NaN for a class that a
+        fold's model was not trained on, which then has no area under its ROC curve.
 
     Examples
     --------
@@ -122,7 +123,6 @@ def evaluate(
     correct = np.asarray([t == c for t, c in zip(truth, called, strict=True)], bool)
     count = len({str(group) for group in groups})
     share = float(correct.mean())
-    usable = proba is not None and bool(np.isfinite(proba).all())
     return Evaluation(
         classes=tuple(classes),
         correct=int(correct.sum()),
@@ -134,7 +134,7 @@ def evaluate(
         else None,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
         rates=rates(confusion),
-        probable=_probable(truth, proba, classes) if usable and proba is not None else None,
+        probable=None if proba is None else _probable(truth, proba, classes),
     )
 
 
@@ -153,10 +153,16 @@ def log_odds(proba: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _probable(truth: Sequence[str], proba: NDArray[np.float64], classes: Sequence[str]) -> Probable:
+    lacking = np.atleast_1d(np.isnan(proba).any(axis=0))
+    proba = np.nan_to_num(proba)
+    ranking = auc(truth, log_odds(proba), classes)
+    if lacking.any():
+        known = [None if lacking[k] else area for k, area in enumerate(ranking.auc)]
+        ranking = replace(ranking, auc=tuple(known), macro=None)
     return Probable(
         log_loss=log_loss(truth, proba, classes),
         brier=brier(truth, proba, classes),
-        ranking=auc(truth, log_odds(proba), classes),
+        ranking=ranking,
         calibration=calibration(truth, proba, classes),
     )
 

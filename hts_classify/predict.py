@@ -129,7 +129,9 @@ def predict(
     _check_channels(trained, card, models)
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)
-    unsure = Unsure(trained[0], aggregate, _threshold(models)) if settings.cascade else None
+    unsure = None
+    if settings.cascade:
+        unsure = Unsure(trained[0], aggregate, _threshold(models, aggregate))
     platemap = _platemap(path, settings) if card["scaling"] == "controls" else None
     wells = _controls(platemap, plate, settings) if platemap else None
     asked = PassSettings(
@@ -169,6 +171,8 @@ def predict(
         progress.note(
             f"{len(sent)} of {len(every)} wells went to the CNN: TAS + SVM was less sure of them"
             f" than {unsure.threshold:.2f}"
+            if unsure.threshold
+            else "no well went to the CNN: in the models' run it gained nothing over TAS + SVM"
         )
     _write(out, table, trained, proba=settings.proba, cascaded=unsure is not None)
     return extraction
@@ -209,7 +213,7 @@ def _write(
     write_table(out / "predictions", probable[asked])
 
 
-def _threshold(models: Path) -> float:
+def _threshold(models: Path, aggregate: str) -> float:
     """Return how sure TAS + SVM has to be of a well, as the models' run chose it."""
     file = models / CASCADE
     if not file.exists():
@@ -218,7 +222,14 @@ def _threshold(models: Path) -> float:
             where=str(models),
             remedy="name the models/ folder of a finished run, or leave --cascade out",
         )
-    return float(read_card(file, ("threshold",))["threshold"])
+    card = read_card(file, ("aggregate", "threshold"))
+    if card["aggregate"] != aggregate:
+        raise UsageError(
+            f"--cascade with --aggregate {aggregate}, and its threshold is for {card['aggregate']}",
+            where=str(file),
+            remedy="leave --aggregate out",
+        )
+    return float(card["threshold"])
 
 
 def _claim(

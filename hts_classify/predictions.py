@@ -170,12 +170,18 @@ def with_proba(table: pd.DataFrame, temperatures: Mapping[tuple[str, int], float
         Calls.
     temperatures : mapping
         The temperature of each path's model of each fold.
+
+    Returns
+    -------
+    DataFrame
+        With `Proba_` columns; missing for a class that the model was not trained on.
     """
     names = [str(column) for column in table if str(column).startswith(SCORE)]
     warmth = [temperatures[path, fold] for path, fold in zip(table[PATH], table[FOLD], strict=True)]
-    # A model that never saw a class has no score for it, and cannot call it.
-    scores = np.nan_to_num(table[names].to_numpy(np.float64), nan=-np.inf)
-    found = proba(scores, np.reshape(warmth, (-1, 1)))
+    scores = table[names].to_numpy(np.float64)
+    unseen = np.isnan(scores)  # a model that never saw a class cannot call it
+    found = proba(np.where(unseen, -np.inf, scores), np.reshape(warmth, (-1, 1)))
+    found[unseen] = np.nan
     columns = {f"{PROBA}{name.removeprefix(SCORE)}": found[:, k] for k, name in enumerate(names)}
     return table.assign(**columns)
 

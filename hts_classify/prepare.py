@@ -5,7 +5,6 @@ Nothing here reads a pixel, so that what is wrong is said in a second.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import DataError, DesignError, UsageError
 from .extract import PassSettings, Scheduler, plan
+from .extract.engines import cores
 from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
 from .fits import usable_controls
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Job", "RunSettings", "deal", "prepare"]
 
 _EIGHTH: Final = (1, 8)
-_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers", "screen_plates"}
+_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers", "screen_plates", "raters"}
 _VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
 
 
@@ -179,7 +179,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     timings.note(
         cost={
             "machine": machine,
-            "cores": os.cpu_count() or 1,
+            "cores": cores(),
             "screen_plates": settings.screen_plates,
             "platemaps": [str(file) for file in dict.fromkeys(platemaps)],
         }

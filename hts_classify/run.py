@@ -119,7 +119,8 @@ def run(
     )
     trial = Trial(fits=fits, devices=job.devices, timings=job.timings, progress=progress)
     shards = trial.shards()
-    job.timings.note(cost={"peak_memory": peak_memory()})
+    held = [job.timings.content.get("peak_memory"), peak_memory()]
+    job.timings.note(cost={"peak_memory": max((b for b in held if b is not None), default=None)})
     job.timings.save()
     units = conclude(
         fits,

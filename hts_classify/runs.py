@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .compare import SCHEMA as RUN_SCHEMA
 from .compare import scored_wells
 from .errors import DataError, UsageError
 from .evaluate import Evaluation, evaluate
@@ -255,13 +254,6 @@ def _names(places: Sequence[Path]) -> list[str]:
 
 def _read(name: str, folder: Path) -> _Run:
     record = load_record(folder)
-    schema = record.comparison.get("schema")
-    if schema != RUN_SCHEMA:
-        raise DataError(
-            f"comparison.json has schema {schema}, and this version reads {RUN_SCHEMA}",
-            where=str(folder),
-            remedy="run again with this version",
-        )
     wells = scored_wells(record.wells).set_index(_WELL_KEYS).sort_index()
     if wells.index.has_duplicates:
         plate, well = wells.index[wells.index.duplicated()][0]

@@ -414,9 +414,43 @@ def test_compounds_in_training_and_test_are_noted_and_are_no_finding() -> None:
     wells = map_of(7)
     found = audit(make_folds(wells, target="moa", split="well"), quality_of(wells), None)
     assert not found.findings
-    assert any(note.startswith("24 of 24 compounds are in more than one") for note in found.notes)
+    assert any(note.startswith("24 of 24 compounds are tested by models") for note in found.notes)
     found = audit(make_folds(wells, target="moa", split="compound"), quality_of(wells), None)
     assert not any("compounds" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("split", ["nscb", "nscb-joined"])
+def test_a_compound_in_each_batch_is_no_parted_group(split: str) -> None:
+    wells = map_of(3, plates=4)
+    found = audit(make_folds(wells, target="moa", split=split), quality_of(wells), None)
+    assert "group" not in kinds(found)
+    trained_on = any("tested by models that were trained on them" in note for note in found.notes)
+    assert trained_on == (split == "nscb-joined")
+
+
+def test_plates_to_test_may_hold_compounds_that_were_trained_on() -> None:
+    wells = map_of(3, plates=2)
+    folds = make_folds(wells, target="moa", split="train=P1;test=P2")
+    found = audit(folds, quality_of(wells), None)
+    assert any(note.startswith("24 of 24 compounds are tested by models") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("split", "leak"), [("nscb", False), ("nscb-joined", True), ("compound", False), ("well", True)]
+)
+def test_a_copy_is_a_leak_where_it_is_trained_on(split: str, leak: bool) -> None:
+    """One image stands for a compound in both batches."""
+    wells = map_of(5, plates=4)
+    folds = make_folds(wells, target="moa", split=split)
+    quality = quality_of(wells, fields=1)
+    rng = np.random.default_rng(0)
+    images = ndimage.gaussian_filter(rng.normal(size=(len(quality), 1, 32, 32)), (0, 0, 2, 2))
+    own = wells.index[wells[COMPOUND] == "C03"]
+    first = own[wells.loc[own, BATCH] == "B1"][0]
+    second = own[wells.loc[own, BATCH] == "B2"][0]
+    images[second] = images[first]
+    found = audit(folds, quality, images)
+    assert ("duplicate" in kinds(found)) == leak
 
 
 def test_the_same_seed_says_the_same_as_json() -> None:

@@ -11,7 +11,18 @@ from scipy import stats
 from hts_classify import compare
 from hts_classify.compare import SCHEMA, Comparison
 from hts_classify.errors import DataError
-from hts_classify.vocabulary import CALL, FOLD, GROUP, LEVEL, PATH, PATHS, PLATE, TARGET, WELL
+from hts_classify.vocabulary import (
+    CALL,
+    COMPOUND,
+    FOLD,
+    GROUP,
+    LEVEL,
+    PATH,
+    PATHS,
+    PLATE,
+    TARGET,
+    WELL,
+)
 
 
 def table(right: dict[str, Sequence[bool]], groups: Sequence[object]) -> pd.DataFrame:
@@ -163,13 +174,17 @@ def test_fields_and_treatments_are_judged_as_well() -> None:
     wells = table({"tas_svm": [True] * 6, "cnn": [True] * 5 + [False]}, range(6))
     fields = pd.concat([wells.assign(**{LEVEL: "field"})] * 2)
     half = wells[PATH].eq("cnn") & wells[GROUP].isin([4, 5])
-    treatments = wells.assign(**{LEVEL: "treatment"}).drop_duplicates([PATH, GROUP])
+    treatments = wells.assign(**{LEVEL: "treatment", COMPOUND: wells[GROUP]})
     treatments.loc[half, TARGET] = None  # wells of one treatment that differ in their class
     result = compare(pd.concat([wells, fields, treatments]))
     assert list(result.levels) == ["field", "well", "treatment"]
     assert result.levels["field"]["cnn"].total == 12
     assert result.levels["field"]["cnn"].groups == 6
     assert result.levels["treatment"]["cnn"].total == 4
+    apart = treatments.assign(**{GROUP: treatments[GROUP].where(treatments[GROUP] != 1)})
+    assert "treatment" not in compare(pd.concat([wells, fields, apart])).levels
+    again = pd.concat([treatments, treatments.assign(**{FOLD: 1})])
+    assert "treatment" not in compare(pd.concat([wells, fields, again])).levels
     assert result.paths is result.levels["well"]
     assert result.paths["cnn"].correct == 5
 

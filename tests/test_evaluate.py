@@ -124,10 +124,15 @@ def test_probabilities_are_judged_where_every_class_has_one() -> None:
     assert result.probable.ranking.macro == pytest.approx(areas)
     assert sum(one.count for one in result.probable.calibration.bins) == 60
     proba[3, 1] = np.nan
+    proba[3] /= np.nansum(proba[3])
     lacking = evaluate(
         list(truth), list(called), groups=range(60), classes=list("abc"), proba=proba
     )
-    assert lacking.probable is None
+    assert lacking.probable is not None
+    assert lacking.probable.ranking.auc[1] is None
+    assert lacking.probable.ranking.auc[0] is not None
+    assert lacking.probable.ranking.macro is None
+    assert np.isfinite(lacking.probable.log_loss)
 
 
 def test_log_odds_keep_apart_what_is_nearly_certain() -> None:

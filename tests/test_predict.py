@@ -238,7 +238,7 @@ def test_a_plate_that_is_read_in_another_way_is_said(
 def cascaded(models: Path, folder: Path, threshold: float) -> Path:
     """Copy models, with another threshold."""
     shutil.copytree(models, folder)
-    (folder / "cascade.json").write_text(json.dumps({"threshold": threshold}))
+    (folder / "cascade.json").write_text(json.dumps({"threshold": threshold, "aggregate": "mean"}))
     return folder
 
 
@@ -295,6 +295,15 @@ def test_a_cascade_may_send_none_or_all(
     source = wells_of(tmp_path / "out", "cnn" if share else "tas_svm")
     assert (called["Class"] == source.loc[called.index, "Class"]).all()
     assert not [name for name in called if name.startswith("Proba_")]
+
+
+def test_a_cascade_joins_fields_as_its_threshold_was_chosen(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    models = cascaded(tiny_run / "models", tmp_path / "models", 0.5)
+    settings = PredictSettings(cascade=True, aggregate="median")
+    with pytest.raises(UsageError, match="its threshold is for mean; leave --aggregate out"):
+        predict(models, tiny_plate, settings, out=tmp_path / "out")
 
 
 def test_a_cascade_without_a_threshold_is_refused(

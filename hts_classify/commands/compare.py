@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .terminal import plain
+
 if TYPE_CHECKING:
     from ..runs import Contestant, Pair, RunsComparison
 
@@ -49,7 +51,7 @@ def _lines(found: RunsComparison) -> Iterator[str]:
     """Say what was found: contestants, pairs, and what to know before believing it."""
     yield (
         f"{found.wells} wells that all {len(found.runs)} runs tested, in {found.groups} groups"
-        f" ({found.unit}); {len(found.classes)} classes of {_plain(found.target)}"
+        f" ({found.unit}); {len(found.classes)} classes of {plain(found.target)}"
     )
     yield ""
     heads = ("contestant", "right", "accuracy (95%)", "balanced", "F1", "kappa", "log-loss")
@@ -68,7 +70,7 @@ def _lines(found: RunsComparison) -> Iterator[str]:
         )
         yield "which is of the pair alone"
     for note in found.notes:
-        yield f"note: {_plain(note)}"
+        yield f"note: {plain(note)}"
 
 
 def _contestant(one: Contestant) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ def _contestant(one: Contestant) -> tuple[str, ...]:
     interval = found.interval
     ends = f" ({100 * interval.low:.0f} to {100 * interval.high:.0f})" if interval else ""
     return (
-        _plain(one.name),
+        plain(one.name),
         f"{found.correct}/{found.total}",
         f"{found.accuracy:.1%}{ends}",
         f"{found.balanced_accuracy:.1%}",
@@ -96,7 +98,7 @@ def _pair(one: Pair) -> tuple[str, ...]:
     else:
         better = "–" if one.p_holm is None else "not shown"
     return (
-        f"{_plain(one.first)} – {_plain(one.second)}",
+        f"{plain(one.first)} – {plain(one.second)}",
         f"{100 * found.difference:+.1f}{ends}",
         _p(found.p),
         _p(one.p_holm),
@@ -128,14 +130,3 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
             for k, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join([first, *others])
-
-
-def _plain(name: str) -> str:
-    r"""Show what a terminal would act on: a folder's name may hold any character.
-
-    Examples
-    --------
-    >>> _plain("run 1"), _plain("\x1b[2J")
-    ('run 1', '\\x1b[2J')
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

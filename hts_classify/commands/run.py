@@ -8,7 +8,7 @@ from pathlib import Path
 from .cnn import add_call_options, add_cnn_options, cnn_settings
 from .extract import add_crop_options, add_engine_options, add_pass_options
 from .plates import add_plate_options, add_view_options, view_of
-from .terminal import TerminalProgress, left_out, plain_warnings
+from .terminal import TerminalProgress, left_out, plain, plain_warnings
 
 __all__ = ["prepare_parser", "run"]
 
@@ -124,5 +124,5 @@ def run(options: argparse.Namespace) -> int:
         plates = find_plates(options.plates)
         folder = classify(plates, settings, out=options.output, progress=TerminalProgress())
     record = load_record(folder)
-    print("\n".join(summary(record)))
+    print("\n".join(map(plain, summary(record))))
     return left_out(record.failures, folder)

@@ -20,7 +20,7 @@ from ..report import count_failures
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TerminalProgress", "left_out", "plain_warnings"]
+__all__ = ["TerminalProgress", "left_out", "plain", "plain_warnings"]
 
 
 class TerminalProgress(Progress):
@@ -66,7 +66,7 @@ class TerminalProgress(Progress):
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(text, file=sys.stderr)
+        print(plain(text), file=sys.stderr)
 
 
 @contextmanager
@@ -121,6 +121,17 @@ def plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+def plain(name: str) -> str:
+    r"""Show what a terminal would act on: names may hold any character.
+
+    Examples
+    --------
+    >>> plain("run 1"), plain("\x1b[2J")
+    ('run 1', '\\x1b[2J')
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def left_out(failures: pd.DataFrame, folder: object) -> int:

@@ -22,7 +22,7 @@ from ..errors import UsageError
 from ..files import place
 from .work import Job, Task, do_well, give_up
 
-__all__ = ["Scheduler", "compute", "interruptible", "processes"]
+__all__ = ["Scheduler", "compute", "cores", "interruptible", "processes"]
 
 Scheduler = Literal["threads", "processes", "synchronous"] | str
 """Where wells are done; a string with `://` is the address of a Dask scheduler."""
@@ -66,7 +66,7 @@ def compute(
         return
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers", remedy="ask for 1 or more")
-    workers = workers or _cores()
+    workers = workers or cores()
     if "://" in scheduler:
         with _client(scheduler, say) as client:
             _on_cluster(client, job, tasks, finished)
@@ -154,8 +154,8 @@ def _on_cluster(
             queues[future.key] = queue
             flying.add(future)
 
-    cores = max(1, sum(client.nthreads().values()))
-    submit(islice(waiting, _AHEAD * cores))
+    there = max(1, sum(client.nthreads().values()))
+    submit(islice(waiting, _AHEAD * there))
     for future in flying:
         task, *rest = queues.pop(future.key)
         try:
@@ -193,7 +193,7 @@ def _do_there(name: str, task: Task) -> Done | None:
     return do_well(carrier.job, task)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

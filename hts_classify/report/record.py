@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..compare import SCHEMA
 from ..cost import Projection, project
 from ..errors import DataError
 from ..files import read_json
 from ..tiles import TileStore
 from ..timings import PathCost, path_costs
-from ..vocabulary import LEVEL, SCORE, SITE
+from ..vocabulary import LEVEL, PLATE, SCORE, SITE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,12 +215,21 @@ def load_record(folder: Path) -> Record:
             remedy="delete its .parquet files and run again",
         ) from error
     timings = read_json(folder / "timings.json")
-    fields = sum(int(well["fields"]) for well in timings.get("wells", {}).values())
+    timed = sum(int(well["fields"]) for well in timings.get("wells", {}).values())
+    features = folder / "features.parquet"  # of a copy without it, what was timed says as much
+    fields = len(pd.read_parquet(features, columns=[PLATE])) if features.exists() else timed
+    comparison = read_json(folder / "comparison.json")
+    if (schema := comparison.get("schema")) != SCHEMA:
+        raise DataError(
+            f"comparison.json has schema {schema}, and this version reads {SCHEMA}",
+            where=str(folder),
+            remedy="run again with this version",
+        )
     plates = tuple(path for _, path in timings.get("plates", []))
     return Record(
         folder=folder,
         run=read_json(folder / "run.json"),
-        comparison=read_json(folder / "comparison.json"),
+        comparison=comparison,
         costs={cost.path: cost for cost in path_costs(timings)},
         machine=timings.get("machine", "unknown"),
         plates=plates,

@@ -38,6 +38,7 @@ def trust(record: Record) -> dict[str, Any]:
             for one in comparison["separations"]
         ],
         "raters": _raters(comparison["raters"]),
+        "notes": comparison["audit"]["notes"],
         "contestants": comparison["audit"]["contestants"],
     }
 
@@ -82,10 +83,18 @@ def _cascade(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if found is None:
         return None
     total, first, last = found["total"], found["curve"][0], found["curve"][-1]
+    best = max(found["curve"], key=lambda point: (point["correct"], -point["sent"]))
     if last["correct"] <= first["correct"]:
         said = (
-            f"The CNN gains nothing over TAS + SVM on these {total} wells"
-            f" ({last['correct']} right, and {first['correct']}): no well needs it."
+            f"The CNN alone is not better than TAS + SVM on these {total} wells"
+            f" ({last['correct']} right, and {first['correct']}), so that none are sent; the curve"
+            f" is highest, {best['correct']}, with {best['sent']} sent."
+        )
+    elif found["sent"] is None:
+        said = (
+            f"TAS + SVM alone calls {first['correct']} of {total} wells right, the CNN alone"
+            f" {last['correct']}. There is one fold, so that no other could choose its threshold;"
+            f" on its own wells it would be {found['threshold']:.2f}."
         )
     else:
         said = (

@@ -44,7 +44,8 @@ def test_what_is_not_defined_is_a_dash(tmp_path: Path) -> None:
 
 def test_the_cascade_says_what_it_comes_to(tmp_path: Path) -> None:
     found = trust(load_record(write_run(tmp_path, {}, probable=True)))["cascade"]
-    assert "gains nothing over TAS + SVM on these 24 wells (21 right, and 22)" in found["said"]
+    assert "not better than TAS + SVM on these 24 wells (21 right, and 22)" in found["said"]
+    assert "the curve is highest, 23, with 2 sent" in found["said"]
     assert found["said"].endswith("calls 23 right.")
     gains = {"total": 24, "sent": 3, "correct": 23, "together": 23, "threshold": 0.7}
     curve = [{"sent": 0, "correct": 20}, {"sent": 24, "correct": 23}]
@@ -52,6 +53,11 @@ def test_the_cascade_says_what_it_comes_to(tmp_path: Path) -> None:
     said = trust(load_record(tmp_path))["cascade"]["said"]
     assert said.startswith("Sending the 3 of 24 wells")
     assert "all folds together choose 0.70" in said
+    lone = {**gains, "curve": curve, "sent": None, "correct": None}
+    changed(tmp_path, cascade=lone)
+    said = trust(load_record(tmp_path))["cascade"]["said"]
+    assert "There is one fold, so that no other could choose its threshold" in said
+    assert "by the other folds" not in report(tmp_path).read_text()
 
 
 def test_controls_and_findings_are_on_the_page(tmp_path: Path) -> None:
