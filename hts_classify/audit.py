@@ -274,6 +274,7 @@ def _confounders(
     scored = (folds.wells[ROLE] == SCORED).to_numpy()
     wells = folds.wells[scored]
     unit, members = _units(wells)
+    unit = folds.protocol.unit if unit == "group" else unit
     classes, labels = np.unique(wells[TARGET].to_numpy(str), return_inverse=True)
     label = np.zeros(members.max() + 1, np.intp)
     label[members] = labels
@@ -284,8 +285,8 @@ def _confounders(
     if least >= _LEVEL:
         what = ", ".join(dict.fromkeys(test.kind for test in tests))
         note = (
-            f"too few groups to tell whether the target goes with {what}: {len(label)} of "
-            f"{unit} could give no p below {least:.2g}, and {_LEVEL} is asked for"
+            f"too few groups to tell whether the target goes with {what}: {len(label)} groups by {unit} "
+            f"could give no p below {least:.2g}, and {_LEVEL} is asked for"
         )
         return [], [note]
     seen, usual, p = _shuffle(tests, label, len(classes), seed)

@@ -310,7 +310,7 @@ def test_too_few_groups_are_said_to_be_too_few() -> None:
     found = audit(make_folds(wells, target="moa", split="compound"), quality_of(wells), None)
     assert not found.findings
     (note,) = [note for note in found.notes if note.startswith("too few groups to tell")]
-    assert "row, column, background: 6 of group" in note
+    assert "row, column, background: 6 groups by compound could give no p below" in note
     assert found.contestants[1].correct == 96  # which says it without a p
 
 
