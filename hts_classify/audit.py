@@ -285,8 +285,8 @@ def _confounders(
     if least >= _LEVEL:
         what = ", ".join(dict.fromkeys(test.kind for test in tests))
         note = (
-            f"too few groups to tell whether the target goes with {what}: {len(label)} groups by {unit} "
-            f"could give no p below {least:.2g}, and {_LEVEL} is asked for"
+            f"too few groups to tell whether the target goes with {what}: {len(label)} groups "
+            f"by {unit} could give no p below {least:.2g}, and {_LEVEL} is asked for"
         )
         return [], [note]
     seen, usual, p = _shuffle(tests, label, len(classes), seed)
