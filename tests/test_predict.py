@@ -20,6 +20,8 @@ import hts_classify.stream
 from hts_classify import RunSettings, predict, run
 from hts_classify.errors import DataError, HTSError, ModelError, UsageError
 from hts_classify.files import read_json
+from hts_classify.models import load
+from hts_classify.models.calibrate import proba
 from hts_classify.models.protocol import Origin
 from hts_classify.plate import View
 from hts_classify.predict import PredictSettings
@@ -213,6 +215,16 @@ def test_a_plate_is_scaled_by_its_own_controls(
     both = own[own["Role"] == "unlabelled"].merge(again, on=keys)
     assert (both[PATH] == "cnn").any()
     np.testing.assert_allclose(both["Score_fine_x"], both["Score_fine_y"], rtol=1e-4, atol=1e-6)
+    # by cascade: controls set the scale although the CNN is not shown them
+    wells = again[(again["Level"] == "well") & (again[PATH] == "tas_svm")]
+    tas = load("tas_svm", out / "models")
+    names = [name for name in again if name.startswith("Score_")]
+    sure = proba(wells[names].to_numpy(), tas.temperature).max(axis=1)
+    models = cascaded(out / "models", tmp_path / "models", float(np.median(sure)))
+    predict(models, plate, replace(asked, cascade=True), out=tmp_path / "turns")
+    sent, every = wells_of(tmp_path / "turns", "cnn"), wells_of(tmp_path / "calls", "cnn")
+    assert 0 < len(sent) < len(every)
+    np.testing.assert_allclose(sent[names], every.loc[sent.index, names], rtol=1e-4, atol=1e-6)
     platemap["control_type"] = "negcon"
     platemap.to_csv(tmp_path / "map.csv", index=False)
     with pytest.raises(UsageError, match="platemap"):

@@ -139,6 +139,26 @@ def test_a_frozen_body_sees_every_crop(
     assert facts["learned_parameters"] < facts["parameters"] / 10
 
 
+def test_a_cascade_cuts_crops_for_the_wells_that_are_sent(
+    tiny_plate: Path, grid_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(grid_run / "models", tmp_path / "models")
+    held = PredictSettings(device="cpu", proba=True)
+    predict(tmp_path / "models", tiny_plate, held, out=tmp_path / "both")
+    table = pd.read_parquet(tmp_path / "both" / "predictions.parquet")
+    wells = table[(table[LEVEL] == "well") & (table[PATH] == "tas_svm")].set_index(WELL)
+    sure = wells[[name for name in table if name.startswith("Proba_")]].max(axis=1)
+    chosen = {"threshold": float(sure.median()), "aggregate": "mean"}
+    (tmp_path / "models" / "cascade.json").write_text(json.dumps(chosen))
+    predict(tmp_path / "models", tiny_plate, replace(held, cascade=True), out=tmp_path / "turns")
+    turns = pd.read_parquet(tmp_path / "turns" / "predictions.parquet")
+    cnn = turns[(turns[LEVEL] == "well") & (turns[PATH] == "cnn")].set_index(WELL)
+    assert set(cnn.index) == set(sure.index[sure < sure.median()])
+    both = table[(table[LEVEL] == "well") & (table[PATH] == "cnn")].set_index(WELL)
+    names = [name for name in table if name.startswith("Score_")]
+    np.testing.assert_allclose(cnn[names], both.loc[cnn.index, names], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("aggregate", ["mean", "median"])
 def test_a_fields_score_is_that_of_its_own_crops(
     tiny_plate: Path, grid_run: Path, tmp_path: Path, aggregate: Any
