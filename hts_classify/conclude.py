@@ -16,7 +16,7 @@ from .files import read_json, write_json
 from .fits import MODELS, Fits, Step
 from .predictions import treatments, with_proba, write_table
 from .raters import with_raters
-from .report import report
+from .report import report, write_cards
 from .vocabulary import PLATE, SCORE, TARGET, WELL
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def conclude(
         "training": {step.name: card for step, card in cards.items()},
     }
     write_json(out / "comparison.json", comparison)
+    write_cards(out)
     report(out)
     return ", ".join(units)
 

@@ -9,6 +9,7 @@
     method      how the run was done, in words
     *.html.j2   the page; macros turn the figures into SVG
     text        the terminal's lines
+    cards       what each saved model is, learned from and was judged by, in Markdown
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..files import whole
+from .cards import write_cards
 from .record import Record, count_failures, load_record
 from .text import summary
 
-__all__ = ["Record", "count_failures", "load_record", "report", "summary"]
+__all__ = ["Record", "count_failures", "load_record", "report", "summary", "write_cards"]
 
 
 def report(run: str | Path) -> Path:

@@ -1,0 +1,127 @@
+"""Model cards: what each saved model is for, what it learned from, and how far it was judged.
+
+After Mitchell et al., Model Cards for Model Reporting (FAT* 2019): use, data, figures with the unit
+they hold for, and limits. The same run gives the same bytes, so they stand beside the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..files import whole
+from ..vocabulary import LEVELS, TITLES
+from .method import method
+from .record import Record, load_record
+from .trust import number, share
+
+__all__ = ["model_card", "write_cards"]
+
+_OF_PATH = {"tas_svm": ("features", "thresholds"), "cnn": ("CNN", "grey levels", "augmentation")}
+
+
+def write_cards(run: Path) -> None:
+    """Write `models/card-<path>.md` of a finished run.
+
+    Raises
+    ------
+    DataError
+        When the folder holds no finished run.
+    """
+    record = load_record(run)
+    for path in TITLES:
+        with whole(run / "models" / f"card-{path}.md") as part:
+            part.write_text(model_card(record, path), encoding="utf-8")
+
+
+def model_card(record: Record, path: str) -> str:
+    """Say in Markdown what one path's model is.
+
+    Parameters
+    ----------
+    record : Record
+        A finished run.
+    path : str
+        One of `vocabulary.PATHS`.
+    """
+    comparison, run = record.comparison, record.run
+    result = comparison["paths"][path]
+    wells = ", ".join(
+        f"{name} {sum(row)}"
+        for name, row in zip(result["classes"], result["confusion"], strict=True)
+        if sum(row)
+    )
+    facts = [
+        ("calls", f"{run['settings']['target']}: {', '.join(record.classes)}"),
+        ("sees", f"channels {', '.join(run['channels'])}, in this order"),
+        ("learned from", f"plates {', '.join(run['plates'])}; wells that were scored: {wells}"),
+        *((what, how) for what, how in method(record) if what in _OF_PATH[path]),
+        ("seed", str(run["settings"]["seed"])),
+        ("versions", ", ".join(f"{name} {held}" for name, held in run["versions"].items())),
+    ]
+    lines = [
+        f"# {TITLES[path]}: {_cell(str(run['settings']['target']))} of every well",
+        "",
+        "This model learned from every well with a class. The figures are of its sisters, which"
+        f" were trained the same way without a well's {comparison['unseen']}"
+        f" ({comparison['protocol']}, {comparison['folds']} folds).",
+        "",
+        "| what | |",
+        "|---|---|",
+        *(f"| {what} | {_cell(how)} |" for what, how in facts),
+        "",
+        "## Figures",
+        "",
+        "| of | right | accuracy | 95% interval | balanced | kappa |",
+        "|---|---|---|---|---|---|",
+        *_figures(record, path),
+        "",
+        f"Intervals are over {result['groups']} groups ({comparison['unit']}).",
+        "",
+        "## Limits",
+        "",
+        *(f"- {_cell(text)}" for text in _limits(record)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _figures(record: Record, path: str) -> Iterator[str]:
+    held = record.comparison["levels"]
+    for level in LEVELS:
+        if level not in held:
+            continue
+        result = held[level][path]
+        interval = result["interval"]
+        bounds = f"{interval['low']:.0%} to {interval['high']:.0%}" if interval else "–"
+        cells = (
+            f"{level}s",
+            f"{result['correct']}/{result['total']}",
+            share(result["accuracy"]),
+            bounds,
+            share(result["balanced_accuracy"]),
+            number(result["rates"]["kappa"]),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _limits(record: Record) -> Iterator[str]:
+    yield (
+        "It knows no class but these: a well that shows something else is called one of them all"
+        " the same."
+    )
+    yield (
+        "It is for plates of the same stains, magnification and type of pixels; `predict` refuses"
+        " other channels and types, and says where a plate is read in another way."
+    )
+    for one in record.comparison["audit"]["contestants"]:
+        yield (
+            f"Without the cells, by {one['name']} alone, {one['correct']}/{one['total']} wells are"
+            " called right under the same folds."
+        )
+    yield from record.warnings()
+
+
+def _cell(text: str) -> str:
+    """Show text in a table as it is: no column of its own, no markup, one line."""
+    plain = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\|<>[]*_`#" else c for c in plain)
