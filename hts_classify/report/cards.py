@@ -17,6 +17,11 @@ from .trust import number, share
 
 __all__ = ["model_card", "write_cards"]
 
+_WITHOUT = {
+    "commonest": "the commonest class",
+    "position": "position alone",
+    "background": "the background alone",
+}
 _OF_PATH = {"tas_svm": ("features", "thresholds"), "cnn": ("CNN", "grey levels", "augmentation")}
 
 
@@ -110,13 +115,13 @@ def _limits(record: Record) -> Iterator[str]:
         " the same."
     )
     yield (
-        "It is for plates of the same stains, magnification and type of pixels; `predict` refuses"
+        "It is for plates of the same stains, magnification and type of pixels; predict refuses"
         " other channels and types, and says where a plate is read in another way."
     )
     for one in record.comparison["audit"]["contestants"]:
         yield (
-            f"Without the cells, by {one['name']} alone, {one['correct']}/{one['total']} wells are"
-            " called right under the same folds."
+            f"Without the cells, by {_WITHOUT[one['name']]}, {one['correct']}/{one['total']} wells"
+            " are called right under the same folds."
         )
     yield from record.warnings()
 
