@@ -22,7 +22,6 @@ from typing import Any
 
 from .audit import Audit, audit
 from .conclude import conclude
-from .cost import peak_memory
 from .errors import UsageError
 from .extract import Extraction, extract
 from .files import digest, read_json, whole
@@ -119,9 +118,6 @@ def run(
     )
     trial = Trial(fits=fits, devices=job.devices, timings=job.timings, progress=progress)
     shards = trial.shards()
-    held = [job.timings.content.get("peak_memory"), peak_memory()]
-    job.timings.note(cost={"peak_memory": max((b for b in held if b is not None), default=None)})
-    job.timings.save()
     units = conclude(
         fits,
         shards,

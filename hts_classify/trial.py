@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .cost import peak_memory
 from .extract.spread import spread
 from .fits import Fits, Step
 from .models import set_threads, threads
@@ -79,6 +80,9 @@ class Trial:
 
     def _note(self, step: Step, cost: dict[str, float]) -> None:
         self.timings.note("fits", step.name, cost=cost)
+        held = [self.timings.content.get("peak_memory"), peak_memory()]
+        most = max((size for size in held if size is not None), default=None)
+        self.timings.note(cost={"peak_memory": most})
         self.timings.save()
 
     def _forget_stale(self) -> None:
