@@ -60,7 +60,7 @@ FIELDS, SIDE, FOLDS = 9, 64, 5
 DOSED, DOSES = 12, 8
 STRENGTH = {"tas_svm": 2.0, "cnn": 2.6}
 """By how much the score of a well's own class stands above the others', whose spread is 1."""
-STAGES = ("compare", "separations", "dose_responses", "write_table", "report")
+STAGES = ("compare", "separations", "dose_responses", "write_table", "load_record", "draw")
 """What of `conclude` is timed by itself."""
 
 
@@ -270,11 +270,12 @@ def measure(folder: Path) -> bool:
     module = importlib.import_module("hts_classify.conclude")
     with timed(module, STAGES) as seconds:
         module.conclude(
-            fits, shards, wells=wells, target="Metadata_moa", proba=True, audited=audited
+            fits, shards, wells=wells, target="Metadata_moa", proba=True, audited=audited.as_json()
         )
     whole_s, peak = perf_counter() - begun, peak_memory()
     size = (folder / "report.html").stat().st_size
     stages = {"audit": audit_s, **seconds}
+    stages["report"] = stages.pop("load_record") + stages.pop("draw")
     stages["the rest"] = whole_s - sum(stages.values())
     gib = (peak or 0) / 2**30
     rows = [

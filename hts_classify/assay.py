@@ -6,7 +6,6 @@ scale is that of all folds, and has no ends that wells would be pressed against.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 
 from .errors import DataError, DesignError
 from .evaluate import log_odds
+from .plate import control_kinds
 from .statistics.dose import DoseFit, fit_dose_response
 from .statistics.screening import PlateQuality, by_plate
 from .vocabulary import (
     CALL,
     COMPOUND,
     CONCENTRATION,
-    CONTROL,
     FOLD,
     LEVEL,
     PATH,
@@ -30,6 +29,7 @@ from .vocabulary import (
     ROLE,
     TARGET,
     UNLABELLED,
+    columns_with,
 )
 
 if TYPE_CHECKING:
@@ -63,11 +63,8 @@ def separations(table: pd.DataFrame) -> list[Separation]:
     list of Separation
         One a path, plate and class of positive controls; empty without both kinds of controls.
     """
-    if CONTROL not in table:
-        return []
     wells = table[(table[LEVEL] == "well") & (table[FOLD] >= 0)]
-    kinds = wells[CONTROL].astype("string").str.strip().str.lower()
-    wells = wells.assign(_kind=kinds.fillna("").to_numpy(str))
+    wells = wells.assign(_kind=control_kinds(wells).to_numpy(str))
     wells = wells[wells["_kind"].isin(["negcon", "poscon"])]
     if wells["_kind"].nunique() < 2:
         return []
@@ -122,7 +119,7 @@ def dose_responses(table: pd.DataFrame) -> list[DoseResponse]:
     if COMPOUND not in table or CONCENTRATION not in table:
         return []
     wells = table[(table[LEVEL] == "well") & (table[ROLE] == UNLABELLED)]
-    classes = _classes(table)
+    classes = [name.removeprefix(PROBA) for name in columns_with(PROBA, table)]
     found = []
     for (path, compound), part in wells.groupby([PATH, COMPOUND], sort=True):
         part = part[part[CONCENTRATION].notna()]
@@ -155,13 +152,8 @@ def dose_responses(table: pd.DataFrame) -> list[DoseResponse]:
     return found
 
 
-def _classes(table: pd.DataFrame) -> Sequence[str]:
-    names = [str(column) for column in table]
-    return [name.removeprefix(PROBA) for name in names if name.startswith(PROBA)]
-
-
 def _scores(wells: pd.DataFrame, target: str) -> NDArray[np.float64]:
     """Return the log-odds of a class."""
-    classes = _classes(wells)
-    proba = np.nan_to_num(wells[[f"{PROBA}{name}" for name in classes]].to_numpy(np.float64))
-    return np.asarray(log_odds(proba)[:, classes.index(target)], np.float64)
+    names = columns_with(PROBA, wells)
+    proba = np.nan_to_num(wells[names].to_numpy(np.float64))
+    return np.asarray(log_odds(proba)[:, names.index(f"{PROBA}{target}")], np.float64)

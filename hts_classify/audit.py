@@ -291,7 +291,7 @@ def _confounders(
         return [], [note]
     seen, usual, p = _shuffle(tests, label, len(classes), seed)
     found = []
-    for test, k, corrected in zip(tests, range(len(p)), holm(p.tolist()), strict=True):
+    for k, (test, corrected) in enumerate(zip(tests, holm(p.tolist()), strict=True)):
         if corrected >= _LEVEL:
             continue
         figures: dict[str, Any] = {

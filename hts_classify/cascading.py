@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fits import Scored, called
-from .models.calibrate import log_proba, proba
-from .predictions import Aggregate
-from .vocabulary import CALL, LEVEL, MARGIN, PATH, PLATE, PROBA, SCORE, WELL
+from .models.calibrate import proba
+from .predictions import Aggregate, with_calls
+from .vocabulary import LEVEL, PATH, PLATE, PROBA, SCORE, WELL, columns_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,8 @@ class Unsure:
         own = self.model.temperature
         table = called(self.model, features, found, aggregate=self.aggregate, temperature=own)
         wells = table[table[LEVEL] == "well"]
-        scores = wells[[name for name in wells if str(name).startswith(SCORE)]]
-        sure = proba(scores.to_numpy(np.float64), own).max(axis=1)
+        scores = wells[columns_with(SCORE, wells)].to_numpy(np.float64)
+        sure = proba(scores, own).max(axis=1)
         sent = wells.loc[sure < self.threshold, [PLATE, WELL]]
         chosen = set(sent.itertuples(index=False, name=None))
         places = features[[PLATE, WELL]].itertuples(index=False, name=None)
@@ -65,13 +65,7 @@ def with_cascade(table: pd.DataFrame) -> pd.DataFrame:
     stays = np.array([place not in chosen for place in places], bool)
     rows = table[(table[PATH] == "cnn") | ((table[PATH] == "tas_svm") & stays)]
     rows = rows.sort_values([LEVEL, PLATE, WELL], kind="stable").assign(**{PATH: PATH_NAME})
-    names = [str(name) for name in table if str(name).startswith(PROBA)]
-    tiny = np.finfo(np.float64).tiny
-    logs = log_proba(np.log(np.maximum(rows[names].to_numpy(np.float64), tiny)), 1.0)
-    ordered = np.sort(logs, axis=1)
-    classes = np.asarray([name.removeprefix(PROBA) for name in names], object)
-    scores = {f"{SCORE}{name}": logs[:, k] for k, name in enumerate(classes)}
-    rows = rows.assign(
-        **{CALL: classes[logs.argmax(axis=1)], MARGIN: ordered[:, -1] - ordered[:, -2]}, **scores
-    )
-    return pd.concat([table, rows[list(table)]], ignore_index=True)
+    names = columns_with(SCORE, table)
+    likely = rows[[PROBA + name.removeprefix(SCORE) for name in names]].to_numpy(np.float64)
+    rows[names] = np.log(np.maximum(likely, np.finfo(np.float64).tiny))
+    return pd.concat([table, with_calls(rows, names)[list(table)]], ignore_index=True)

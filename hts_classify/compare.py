@@ -30,6 +30,7 @@ from .vocabulary import (
     PROBA,
     TARGET,
     WELL,
+    columns_with,
 )
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _are_whole(predictions: pd.DataFrame) -> bool:
 
 
 def _evaluated(predictions: pd.DataFrame, level: str, path: str) -> Evaluation:
-    part, names = _scored(predictions, level, path), _probable(predictions)
+    part, names = _scored(predictions, level, path), columns_with(PROBA, predictions)
     known = predictions.loc[predictions[FOLD] >= 0, [TARGET, CALL]]
     classes = [name.removeprefix(PROBA) for name in names] or sorted(
         {*known[TARGET].dropna(), *known[CALL]}
@@ -183,12 +184,8 @@ def _evaluated(predictions: pd.DataFrame, level: str, path: str) -> Evaluation:
     )
 
 
-def _probable(predictions: pd.DataFrame) -> list[str]:
-    return [str(column) for column in predictions if str(column).startswith(PROBA)]
-
-
 def _cascade(predictions: pd.DataFrame) -> Cascade | None:
-    names = _probable(predictions)
+    names = columns_with(PROBA, predictions)
     first, second = (
         _scored(predictions, "well", path).sort_values([PLATE, WELL], kind="stable")
         for path in PATHS

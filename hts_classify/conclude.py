@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .assay import dose_responses, separations
-from .audit import Audit
 from .cascade import CASCADE
 from .compare import compare
 from .evaluate import positions
@@ -16,8 +15,8 @@ from .files import read_json, write_json
 from .fits import MODELS, Fits, Step
 from .predictions import treatments, with_proba, write_table
 from .raters import with_raters
-from .report import report, write_cards
-from .vocabulary import PLATE, SCORE, TARGET, WELL
+from .report import draw, load_record, write_cards
+from .vocabulary import PLATE, SCORE, TARGET, WELL, columns_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,7 @@ def conclude(
     wells: pd.DataFrame,
     target: str,
     proba: bool,
-    audited: Audit,
+    audited: Mapping[str, Any],
     raters: Sequence[str] = (),
 ) -> str:
     """Write `predictions`, `comparison.json` and `report.html`; return the units of inner splits.
@@ -49,8 +48,8 @@ def conclude(
         Its column of the classes.
     proba : bool
         Whether predictions say what each model deems probable.
-    audited : Audit
-        What the leakage audit found.
+    audited : mapping
+        What the leakage audit found, as JSON types.
     raters : sequence of str, optional
         Columns with what people called the wells.
     """
@@ -76,7 +75,7 @@ def conclude(
         "fold_notes": list(folds.notes),
         "folds": folds.count,
         "inner_units": units,
-        "audit": audited.as_json(),
+        "audit": audited,
         "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
         "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
         "separations": [asdict(plate) for plate in separations(probable)],
@@ -84,8 +83,9 @@ def conclude(
         "training": {step.name: card for step, card in cards.items()},
     }
     write_json(out / "comparison.json", comparison)
-    write_cards(out)
-    report(out)
+    record = load_record(out)
+    write_cards(record)
+    draw(record)
     return ", ".join(units)
 
 
@@ -94,8 +94,7 @@ def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.concat([pd.read_parquet(shard) for shard in shards.values()], ignore_index=True)
-    columns = [str(column) for column in table]
-    scores = sorted(column for column in columns if column.startswith(SCORE))
+    columns, scores = [str(column) for column in table], sorted(columns_with(SCORE, table))
     wells = fits.folds.wells
     about = wells[[c for c in wells if c in (PLATE, WELL) or c not in columns]]
     table = table.merge(about, on=[PLATE, WELL], how="left")

@@ -7,7 +7,7 @@ once. What it is made from can be pickled, so that another process may do it on 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,11 +21,23 @@ from .errors import DataError, DesignError
 from .files import read_json, whole, write_json
 from .models import CnnSettings, make
 from .models.protocol import Inputs, Origin
+from .plate import control_kinds
 from .predictions import UNFOLDED, Aggregate, calls
 from .seen import FieldCrops, Tiles
 from .shards import TILE_ROW, feature_matrix
 from .splits import Folds, inner_splits
-from .vocabulary import CONTROL, METADATA, PLATE, ROLE, TARGET, TITLES, UNLABELLED, WELL
+from .vocabulary import (
+    METADATA,
+    PLATE,
+    PROFILE,
+    ROLE,
+    TARGET,
+    TITLES,
+    TRAINED,
+    UNLABELLED,
+    WELL,
+    columns_with,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,10 +95,7 @@ def seen(
 
 def negative_controls(wells: pd.DataFrame) -> NDArray[np.bool_]:
     """Mark the wells that the plate map calls negative controls (`negcon`)."""
-    if CONTROL not in wells:
-        return np.zeros(len(wells), bool)
-    kinds = wells[CONTROL].astype("string").str.strip().str.lower()
-    return (kinds == "negcon").fillna(False).to_numpy(bool)
+    return (control_kinds(wells) == "negcon").to_numpy(bool)
 
 
 def controls_of(
@@ -119,22 +128,37 @@ def scored(
     controls: Mapping[str, Inputs],
 ) -> Scored:
     """Score all that a trained model sees of some fields."""
-    inputs, of = seen(model.name, features, tiles, rows)
-    plates = features[PLATE].to_numpy()[of]
-    found, seconds = [np.empty((0, len(model.classes)))], 0.0
-    together = max(64, _TOGETHER // (4 * prod(tiles.shape[1:])))
-    for start in range(0, len(of), together):
-        part = np.arange(start, min(start + together, len(of)))
-        batch, origin = inputs[part], Origin(plates[part], controls)
+    found, fields, seconds = [np.empty((0, len(model.classes)))], [rows[:0]], 0.0
+    for batch, of, origin in _batches(model, features, tiles, rows, controls):
         begun = perf_counter()
         found.append(model.scores(batch, origin=origin))
         seconds += perf_counter() - begun
-    return Scored(np.concatenate(found), of, seconds)
+        fields.append(of)
+    return Scored(np.concatenate(found), np.concatenate(fields), seconds)
+
+
+def _batches(
+    model: Classifier,
+    features: pd.DataFrame,
+    tiles: Tiles,
+    rows: NDArray[np.intp],
+    controls: Mapping[str, Inputs],
+) -> Iterator[tuple[NDArray[Any], NDArray[np.intp], Origin]]:
+    """Read what a model sees of some fields, as much as is held at once.
+
+    Yields inputs, the row of `features` that each is of, and where they come from.
+    """
+    inputs, of = seen(model.name, features, tiles, rows)
+    plates = features[PLATE].to_numpy()[of]
+    together = max(64, _TOGETHER // (4 * prod(tiles.shape[1:])))
+    for start in range(0, len(of), together):
+        part = np.arange(start, min(start + together, len(of)))
+        yield inputs[part], of[part], Origin(plates[part], controls)
 
 
 def called(model: Classifier, features: pd.DataFrame, found: Scored, **how: Any) -> pd.DataFrame:
     """Make the calls of fields and wells from a model's scores; see `predictions.calls`."""
-    about = features[[name for name in features if str(name).startswith(METADATA)]]
+    about = features[columns_with(METADATA, features)]
     return calls(
         about.iloc[found.rows],
         found.scores,
@@ -186,13 +210,25 @@ class Fits:
         """Return where a step's calls are kept."""
         return self.out / "predictions" / f"{step.name}-{self.key}.parquet"
 
+    def profiles(self, step: Step) -> Path:
+        """Return where a step keeps how its model sees each well: a row a well.
+
+        Columns are the plate, the well, whether the model was trained on it (`TRAINED`), and
+        `PROFILE` with a number each: the mean over the well's inputs of `Classifier.embedded`.
+        """
+        return self.out / "predictions" / f"profiles-{step.name}-{self.key}.parquet"
+
     def checkpoint(self, step: Step) -> Path:
         """Return the folder where a step that was stopped left its state."""
         return self.out / "checkpoints" / f"{step.name}-{self.key}"
 
     def is_done(self, step: Step) -> bool:
         """Tell whether a step's calls are there, and its model where that is kept."""
-        return _is_whole(self.shard(step)) and (step.fold != UNFOLDED or self._is_saved(step.path))
+        return (
+            _is_whole(self.shard(step))
+            and self.profiles(step).exists()
+            and (step.fold != UNFOLDED or self._is_saved(step.path))
+        )
 
     def do(
         self,
@@ -262,6 +298,8 @@ class Fits:
         if step.fold == UNFOLDED:
             model.save(self.out / MODELS)
             write_json(self.out / MODELS / _CARD, dict(self.card))
+        with whole(self.profiles(step)) as part:
+            self._profiles(model, learn, score, controls).to_parquet(part, index=False)
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -273,6 +311,29 @@ class Fits:
             "trained_fields": len(learn),
             "scored_fields": len(score),
         }
+
+    def _profiles(
+        self,
+        model: Classifier,
+        learn: pd.DataFrame,
+        score: NDArray[np.intp],
+        controls: Mapping[str, Inputs],
+    ) -> pd.DataFrame:
+        """Return how a model sees the wells that it learned from, and those that it calls."""
+        import pandas as pd
+
+        rows = np.concatenate([learn.index.to_numpy(np.intp), score])
+        points, of = [], []
+        for batch, own, origin in _batches(model, self.features, self.tiles, rows, controls):
+            points.append(model.embedded(batch, origin=origin).astype(np.float32))
+            of.append(own)
+        found = np.concatenate(points)
+        names = [f"{PROFILE}{k}" for k in range(found.shape[1])]
+        wells = self.features[[PLATE, WELL]].iloc[np.concatenate(of)].reset_index(drop=True)
+        wells[TRAINED] = np.isin(np.concatenate(of), learn.index)
+        table = wells.join(pd.DataFrame(found, columns=names))
+        means: pd.DataFrame = table.groupby([PLATE, WELL, TRAINED], sort=False).mean()
+        return means.reset_index()
 
     def _is_saved(self, path: str) -> bool:
         """Tell whether the files of a path's model of all wells are there."""

@@ -37,6 +37,7 @@ from .vocabulary import (
     SITE,
     TIMEPOINT,
     WELL,
+    columns_with,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ __all__ = [
     "calls",
     "check_aggregate",
     "treatments",
+    "with_calls",
     "with_proba",
     "write_table",
 ]
@@ -124,7 +126,7 @@ def calls(
     parts = []
     for level, part in (("field", by_field), ("well", by_well)):
         part[LEVEL], part[PATH], part[FOLD] = level, path, fold
-        parts.append(_called(part, names))
+        parts.append(with_calls(part, names))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -150,14 +152,14 @@ def treatments(table: pd.DataFrame, *, aggregate: Aggregate = "mean") -> pd.Data
     wells = table[table[LEVEL] == "well"]
     if COMPOUND not in wells:
         return wells.iloc[:0]
-    names = [str(column) for column in table if str(column).startswith(SCORE)]
+    names = columns_with(SCORE, table)
     unit = [name for name in (PATH, FOLD, COMPOUND, CONCENTRATION) if name in wells]
     wells = wells[wells[COMPOUND].notna()]
     others = list(wells.columns.difference([*unit, *names, LEVEL, CALL, MARGIN]))
     groups = wells.groupby(unit, sort=False, dropna=False)[others]
     about = groups.first().where(groups.nunique() == 1).reset_index(drop=True)
     found = _joined(wells, unit, names, aggregate).join(about)
-    found = _called(found.assign(**{LEVEL: "treatment", WELL: None}), names)
+    found = with_calls(found.assign(**{LEVEL: "treatment", WELL: None}), names)
     return found[list(table)].astype(table.dtypes.to_dict())
 
 
@@ -176,7 +178,7 @@ def with_proba(table: pd.DataFrame, temperatures: Mapping[tuple[str, int], float
     DataFrame
         With `Proba_` columns; missing for a class that the model was not trained on.
     """
-    names = [str(column) for column in table if str(column).startswith(SCORE)]
+    names = columns_with(SCORE, table)
     warmth = [temperatures[path, fold] for path, fold in zip(table[PATH], table[FOLD], strict=True)]
     scores = table[names].to_numpy(np.float64)
     unseen = np.isnan(scores)  # a model that never saw a class cannot call it
@@ -201,7 +203,7 @@ def _joined(
     return found.reset_index()
 
 
-def _called(part: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def with_calls(part: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Add the call and its margin, before the scores."""
     values: NDArray[Any] = part[names].to_numpy(np.float64)
     known = np.where(np.isnan(values), -np.inf, values)

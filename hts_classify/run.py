@@ -20,11 +20,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .audit import Audit, audit
+from .audit import audit
 from .conclude import conclude
 from .errors import UsageError
 from .extract import Extraction, extract
-from .files import digest, read_json, whole
+from .files import digest, read_json, whole, write_json
 from .fits import Fits
 from .plate import store_stem
 from .prepare import Job, RunSettings, deal, prepare
@@ -98,7 +98,6 @@ def run(
         progress.note(f"fields without an object, left out of both paths: {lost} (failures.csv)")
     crops = [] if job.asked.crops == "none" else [job.out / "crops.parquet"]
     folds = _folds(job, extraction, progress)
-    audited = _audited(extraction, folds, job, progress)
     fits = Fits(
         out=job.out,
         features=extraction.features,
@@ -116,6 +115,7 @@ def run(
             read_json(job.out / "run.json"),
         ),
     )
+    audited = _audited(extraction, fits, progress)
     trial = Trial(fits=fits, devices=job.devices, timings=job.timings, progress=progress)
     shards = trial.shards()
     units = conclude(
@@ -165,22 +165,19 @@ def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
     return folds
 
 
-def _audited(extraction: Extraction, folds: Folds, job: Job, progress: Progress) -> Audit:
-    """Look for what could make a path look good for the wrong reason, and say it."""
-    used = extraction.quality[TILE_ROW].isin(extraction.features[TILE_ROW])
-    quality = extraction.quality[used].reset_index(drop=True)
-    with progress.stage("leakage audit", 1) as advance:
-        found = audit(
-            folds,
-            quality,
-            extraction.tiles.view(quality[TILE_ROW].to_numpy()),
-            seed=job.settings.seed,
-        )
-        advance(1)
-    for finding in found.findings:
-        progress.note(f"leakage audit: {finding.said}")
-    for note in found.notes:
-        progress.note(f"leakage audit: {note}")
+def _audited(extraction: Extraction, fits: Fits, progress: Progress) -> dict[str, Any]:
+    """Look for what could make a path look good for the wrong reason, once, and say it."""
+    shard = fits.out / "predictions" / f"audit-{fits.key}.json"
+    if not shard.exists():
+        used = extraction.quality[TILE_ROW].isin(extraction.features[TILE_ROW])
+        quality = extraction.quality[used].reset_index(drop=True)
+        tiles = extraction.tiles.view(quality[TILE_ROW].to_numpy())
+        with progress.stage("leakage audit", 1) as advance:
+            write_json(shard, audit(fits.folds, quality, tiles, seed=fits.seed).as_json())
+            advance(1)
+    found: dict[str, Any] = read_json(shard)
+    for said in (*(finding["said"] for finding in found["findings"]), *found["notes"]):
+        progress.note(f"leakage audit: {said}")
     return found
 
 

@@ -159,13 +159,13 @@ class Stream:
         found: _Found = []
         rows, names = np.arange(len(features)), features[TILE_ROW].to_numpy()
         for model in self._models:
+            if not len(rows):
+                break  # no field was read, or the gate leaves none
             inputs, of = seen(model.name, features, tiles, rows)  # read by whoever scores them
-            scores = np.empty((0, len(model.classes)))
-            if len(rows):
-                scores = model.scores(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
-            fields = np.split(scores, np.searchsorted(of, rows[1:])) if len(rows) else []
+            scores = model.scores(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
+            fields = np.split(scores, np.searchsorted(of, rows[1:]))
             found.append(dict(zip(names[rows].tolist(), fields, strict=True)))
-            if model is self._models[0] and self._gate and len(rows):
+            if model is self._models[0] and self._gate:
                 rows = np.flatnonzero(self._gate(features, Scored(scores, of)))
         return found
 
@@ -180,7 +180,7 @@ def _joined(held: dict[int, NDArray[np.float64]], rows: NDArray[Any], classes: i
 
 
 def _update(found: _Found, more: _Found) -> None:
-    """Add what was found of some fields; nothing where they were none."""
+    """Add what the first models found of some fields; those after them had none to score."""
     for held, one in zip(found, more, strict=False):
         held.update(one)
 

@@ -8,7 +8,8 @@ Columns at every border are the Cytomining and CellProfiler ones; the well is wr
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, get_args
+from collections.abc import Iterable
+from typing import Any, Final, Literal, get_args
 
 from .errors import DataError
 
@@ -32,6 +33,7 @@ __all__ = [
     "PATHS",
     "PLATE",
     "PROBA",
+    "PROFILE",
     "ROLE",
     "SCORE",
     "SCORED",
@@ -39,11 +41,13 @@ __all__ = [
     "TARGET",
     "TIMEPOINT",
     "TITLES",
+    "TRAINED",
     "UNLABELLED",
     "UNSCORED",
     "WELL",
     "FeatureKind",
     "channel_word",
+    "columns_with",
     "feature_columns",
     "figure_column",
     "figure_columns",
@@ -111,6 +115,10 @@ SCORE: Final = "Score_"
 PROBA: Final = "Proba_"
 """Columns of `folds.csv` and of the predictions."""
 
+PROFILE: Final = "Profile_"
+TRAINED: Final = "Trained"
+"""Columns of how a model sees each well."""
+
 SCORED: Final = "scored"
 UNSCORED: Final = "unscored"
 UNLABELLED: Final = "unlabelled"
@@ -159,6 +167,17 @@ def channel_word(channel: str) -> str:
     ('AlexaFluor488', 'GFP')
     """
     return re.sub(r"[^0-9A-Za-z]", "", channel)
+
+
+def columns_with(prefix: str, columns: Iterable[Any]) -> list[str]:
+    """Return the names that begin with a prefix, of a table or of columns, in their order.
+
+    Examples
+    --------
+    >>> columns_with(SCORE, ["Class", "Score_a", "Score_b"])
+    ['Score_a', 'Score_b']
+    """
+    return [name for name in map(str, columns) if name.startswith(prefix)]
 
 
 def feature_columns(

@@ -90,35 +90,6 @@ def test_wells_in_groups_get_an_exact_sign_flip_test_over_groups() -> None:
     assert "no difference" in result.verdict
 
 
-def test_the_sign_flip_test_holds_its_level_where_mcnemar_over_wells_would_not() -> None:
-    """Paths that are equal on average, with wells of a compound right or wrong together."""
-    rng = np.random.default_rng(0)
-    trials, groups = 300, np.repeat(range(10), 8)
-    flips, wells = 0, 0
-    for _ in range(trials):
-        better = np.repeat(rng.random(10) < 0.5, 8)
-        result = contest(better, ~better, groups).difference
-        assert result.p is not None
-        flips += result.p < 0.05
-        wells += stats.binomtest(int(better.sum()), 80).pvalue < 0.05
-    assert flips / trials <= 0.06
-    assert wells / trials > 0.3
-
-
-@pytest.mark.parametrize(("groups", "wells", "lost"), [(8, 40, 0.1), (12, 20, 0.05), (20, 12, 0.1)])
-def test_the_interval_covers_where_a_path_loses_whole_compounds(
-    groups: int, wells: int, lost: float
-) -> None:
-    rng = np.random.default_rng(0)
-    member, trials, covered = np.repeat(range(groups), wells), 200, 0
-    for _ in range(trials):
-        second = np.repeat(rng.random(groups) >= lost, wells)
-        interval = contest(np.ones(groups * wells, bool), second, member).difference.interval
-        assert interval is not None
-        covered += interval[0] <= lost <= interval[1]
-    assert covered / trials >= 0.93
-
-
 def test_identical_paths_leave_an_open_interval() -> None:
     groups = np.repeat(range(8), 5)
     result = contest([True] * 40, [True] * 40, groups).difference

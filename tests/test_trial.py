@@ -47,6 +47,11 @@ class Recorder:
         self.now["score_controls"] = origin.controls
         return np.zeros((len(inputs), 3))
 
+    def embedded(self, inputs: Any, *, origin: Any) -> np.ndarray:
+        return (
+            np.asarray(inputs, np.float64)[:, :1] if inputs.ndim == 2 else np.ones((len(inputs), 1))
+        )
+
     def save(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         for suffix in ("a", "b"):
@@ -95,6 +100,23 @@ def test_no_model_learns_from_a_compound_that_it_is_tested_on(fits: Fits) -> Non
         assert not learnt & tested
         assert learnt | tested == set(fields[COMPOUND])
         assert list(fields["Target"].iloc[fit["learn"]]) == fit["targets"]
+
+
+def test_each_fit_keeps_how_it_sees_every_well_and_which_it_learned_from(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> None:
+    out = run(tiny_plate, quick, out=tmp_path / "run")
+    folds = pd.read_csv(out / "folds.csv").set_index([PLATE, WELL])["Fold"]
+    rows = about_fields(out).reset_index().groupby([PLATE, WELL])["index"].mean()
+    for path in PATHS:
+        for fold in range(4):
+            (file,) = (out / "predictions").glob(f"profiles-{path}-fold{fold}-*.parquet")
+            seen = pd.read_parquet(file).set_index([PLATE, WELL])
+            assert not seen.index.has_duplicates
+            assert set(seen.index) == set(folds.index[folds >= 0])
+            assert (seen["Trained"] == (folds[seen.index] != fold)).all()
+            # a field's only feature is its row
+            np.testing.assert_allclose(seen["Profile_0"], rows[seen.index])
 
 
 def test_every_field_is_tested_once_by_each_path(fits: Fits) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..report.trust import number
 from .terminal import plain
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def _contestant(one: Contestant) -> tuple[str, ...]:
         f"{found.accuracy:.1%}{ends}",
         f"{found.balanced_accuracy:.1%}",
         f"{found.rates.macro_f1:.2f}",
-        _number(found.rates.kappa),
-        _number(found.probable.log_loss if found.probable else None),
+        number(found.rates.kappa),
+        number(found.probable.log_loss if found.probable else None),
         f"{one.fields_per_s:.3g}" if one.fields_per_s < 100 else f"{one.fields_per_s:.0f}",
     )
 
@@ -104,10 +105,6 @@ def _pair(one: Pair) -> tuple[str, ...]:
         _p(one.p_holm),
         better,
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def _p(value: float | None) -> str:

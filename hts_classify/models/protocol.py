@@ -100,6 +100,15 @@ class Classifier(Protocol):
         """Score examples: float64, shape (n, classes), higher is likelier; not calibrated."""
         ...
 
+    def embedded(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
+        """Return examples as points in which the model sees like ones near each other.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, features)
+        """
+        ...
+
     def save(self, folder: Path) -> None:
         """Write the model as files named after the path; never pickle."""
         ...

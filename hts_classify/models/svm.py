@@ -154,16 +154,27 @@ class TasSvm:
         UsageError
             Before `fit`.
         """
-        pipeline = self._fitted()
-        features = _features(inputs)
-        if features.shape[1] != pipeline.n_features_in_:
-            raise ModelError(
-                f"{features.shape[1]} features for a model of {pipeline.n_features_in_}",
-                remedy="compute the features with the settings that the model was trained with",
-            )
+        features = self._own(inputs)
         if not len(features):
             return np.empty((0, len(self.classes)))
-        return _decisions(pipeline, features)
+        return _decisions(self._fitted(), features)
+
+    def embedded(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
+        """Return the standardised features, in which the kernel measures distances.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, features)
+
+        Raises
+        ------
+        ModelError, DataError, UsageError
+            As `scores`.
+        """
+        features = self._own(inputs)
+        if not len(features):
+            return features
+        return np.asarray(self._fitted()[:-1].transform(features), np.float64)
 
     def save(self, folder: Path) -> None:
         """Write `tas_svm.skops` and `tas_svm.json` into a folder."""
@@ -212,6 +223,16 @@ class TasSvm:
             raise damaged(path, f"holds no model of {len(model.classes)} classes")
         model._pipeline = pipeline
         return model
+
+    def _own(self, inputs: Inputs) -> NDArray[np.float64]:
+        """Return features, if they are such as were learned from."""
+        wanted, features = self._fitted().n_features_in_, _features(inputs)
+        if features.shape[1] != wanted:
+            raise ModelError(
+                f"{features.shape[1]} features for a model of {wanted}",
+                remedy="compute the features with the settings that the model was trained with",
+            )
+        return features
 
     def _fitted(self) -> Pipeline:
         if self._pipeline is None:

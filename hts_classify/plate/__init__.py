@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import PlateError
-from .columns import Columns, resolve_column
+from .columns import Columns, control_kinds, resolve_column
 from .fields import split_choice
 from .finding import find_plates
 from .hdf5 import is_hdf5, open_hdf5
@@ -45,6 +45,7 @@ __all__ = [
     "Plate",
     "PlateInfo",
     "View",
+    "control_kinds",
     "correct_illumination",
     "find_platemap",
     "find_plates",

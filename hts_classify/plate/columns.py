@@ -16,7 +16,7 @@ from ..vocabulary import ALIASES, BATCH, COMPOUND, CONCENTRATION, CONTROL, METAD
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FIRST", "Columns", "recognise", "resolve_column", "take_target"]
+__all__ = ["FIRST", "Columns", "control_kinds", "recognise", "resolve_column", "take_target"]
 
 FIRST: Final = (PLATE, WELL, COMPOUND, CONCENTRATION, BATCH, CONTROL)
 """Columns that come first in a map that was read, in this order."""
@@ -129,6 +129,21 @@ def recognise(titles: list[str], columns: Columns, *, where: str) -> dict[str, s
         by_name[name] = title
     own = {title: name for name, title in by_name.items()}
     return {title: own[title] for title in titles if title in own}
+
+
+def control_kinds(wells: pd.DataFrame) -> pd.Series[str]:
+    """Return each well's control type in lower case, `negcon` say; empty where it has none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> control_kinds(pd.DataFrame({"Metadata_ControlType": [" NegCon", None]})).tolist()
+    ['negcon', '']
+    >>> control_kinds(pd.DataFrame({"Metadata_Well": ["A01"]})).tolist()
+    ['']
+    """
+    kinds = wells.get(CONTROL, default=wells[[]].assign(none="")["none"])
+    return kinds.astype("string").str.strip().str.lower().fillna("")
 
 
 def take_target(

@@ -7,8 +7,9 @@
     learning    the same of the CNN's fits: curves, a table, what is amiss
     trust       figures by level and class, calibration, the cascade, controls
     method      how the run was done, in words
-    *.html.j2   the page; macros turn the figures into SVG
+    template    fills the templates, *.html.j2, whose macros turn the figures into SVG
     text        the terminal's lines
+    runs        the page that puts several runs side by side
     cards       what each saved model is, learned from and was judged by, in Markdown
 """
 
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..files import whole
 from .cards import write_cards
 from .record import Record, count_failures, load_record
+from .template import write_page
 from .text import summary
 
-__all__ = ["Record", "count_failures", "load_record", "report", "summary", "write_cards"]
+__all__ = ["Record", "count_failures", "draw", "load_record", "report", "summary", "write_cards"]
 
 
 def report(run: str | Path) -> Path:
@@ -42,24 +43,11 @@ def report(run: str | Path) -> Path:
     DataError
         When the folder holds no finished run; it names the file that is missing.
     """
-    from importlib import resources
+    return draw(load_record(Path(run)))
 
-    import jinja2
 
+def draw(record: Record) -> Path:
+    """Write the page of a run that was read back; return where it is."""
     from .figures import page
 
-    record = load_record(Path(run))
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(
-            lambda name: (resources.files(__package__) / name).read_text("utf-8")
-        ),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    html = environment.get_template("report.html.j2").render(page(record))
-    target = record.folder / "report.html"
-    with whole(target) as part:
-        part.write_text(html, encoding="utf-8")
-    return target
+    return write_page("report.html.j2", record.folder / "report.html", page(record))

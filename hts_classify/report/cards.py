@@ -7,13 +7,12 @@ they hold for, and limits. The same run gives the same bytes, so they stand besi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..files import whole
-from ..vocabulary import LEVELS, TITLES
+from ..vocabulary import TITLES
 from .method import method
-from .record import Record, load_record
-from .trust import number, share
+from .record import Record
+from .trust import levels
 
 __all__ = ["model_card", "write_cards"]
 
@@ -22,20 +21,14 @@ _WITHOUT = {
     "position": "position alone",
     "background": "the background alone",
 }
+_FIGURES = ("level", "right", "accuracy", "interval", "balanced", "kappa")
 _OF_PATH = {"tas_svm": ("features", "thresholds"), "cnn": ("CNN", "grey levels", "augmentation")}
 
 
-def write_cards(run: Path) -> None:
-    """Write `models/card-<path>.md` of a finished run.
-
-    Raises
-    ------
-    DataError
-        When the folder holds no finished run.
-    """
-    record = load_record(run)
+def write_cards(record: Record) -> None:
+    """Write `models/card-<path>.md` of a finished run."""
     for path in TITLES:
-        with whole(run / "models" / f"card-{path}.md") as part:
+        with whole(record.folder / "models" / f"card-{path}.md") as part:
             part.write_text(model_card(record, path), encoding="utf-8")
 
 
@@ -79,7 +72,11 @@ def model_card(record: Record, path: str) -> str:
         "",
         "| of | right | accuracy | 95% interval | balanced | kappa |",
         "|---|---|---|---|---|---|",
-        *_figures(record, path),
+        *(
+            f"| {' | '.join(row[name] for name in _FIGURES)} |"
+            for row in levels(comparison)
+            if row["path"] == TITLES[path]
+        ),
         "",
         f"Intervals are over {result['groups']} groups ({comparison['unit']}).",
         "",
@@ -88,25 +85,6 @@ def model_card(record: Record, path: str) -> str:
         *(f"- {_cell(text)}" for text in _limits(record)),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _figures(record: Record, path: str) -> Iterator[str]:
-    held = record.comparison["levels"]
-    for level in LEVELS:
-        if level not in held:
-            continue
-        result = held[level][path]
-        interval = result["interval"]
-        bounds = f"{interval['low']:.0%} to {interval['high']:.0%}" if interval else "–"
-        cells = (
-            f"{level}s",
-            f"{result['correct']}/{result['total']}",
-            share(result["accuracy"]),
-            bounds,
-            share(result["balanced_accuracy"]),
-            number(result["rates"]["kappa"]),
-        )
-        yield f"| {' | '.join(cells)} |"
 
 
 def _limits(record: Record) -> Iterator[str]:

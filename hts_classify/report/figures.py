@@ -57,12 +57,9 @@ _THUMBNAIL_PX = 150
 
 def page(record: Record) -> dict[str, Any]:
     """Return everything that the template names."""
-    from importlib import resources
-
     classes = record.classes
     colours = {name: _COLOURS[k] if k < len(_COLOURS) else _REST for k, name in enumerate(classes)}
     return {
-        "style": (resources.files(__package__) / "style.css").read_text("utf-8"),
         "record": record,
         "titles": TITLES,
         "colours": colours,

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..files import read_json
 from ..tiles import TileStore
 from ..timings import PathCost, path_costs
-from ..vocabulary import LEVEL, PLATE, SCORE, SITE
+from ..vocabulary import LEVEL, PLATE, SCORE, SITE, columns_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +49,7 @@ class Record:
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes that a call can name."""
-        columns = [str(column) for column in self.wells]
-        return tuple(c.removeprefix(SCORE) for c in columns if c.startswith(SCORE))
+        return tuple(name.removeprefix(SCORE) for name in columns_with(SCORE, self.wells))
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..files import whole
+from .template import write_page
 
 __all__ = ["runs_page"]
 
@@ -29,27 +29,9 @@ def runs_page(content: Mapping[str, Any], target: Path) -> Path:
     Path
         The same file.
     """
-    from importlib import resources
-
-    import jinja2
-
-    package = resources.files(__package__)
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (package / name).read_text("utf-8")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    html = environment.get_template("runs.html.j2").render(
-        found=content,
-        pictures=[_picture(pair, _reach(content)) for pair in content["pairs"]],
-        width=_WIDTH,
-        style=(package / "style.css").read_text("utf-8"),
-    )
-    with whole(target) as part:
-        part.write_text(html, encoding="utf-8")
-    return target
+    pictures = [_picture(pair, _reach(content)) for pair in content["pairs"]]
+    names = {"found": content, "pictures": pictures, "width": _WIDTH}
+    return write_page("runs.html.j2", target, names)
 
 
 def _reach(content: Mapping[str, Any]) -> float:

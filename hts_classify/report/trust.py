@@ -10,7 +10,7 @@ from ..vocabulary import LEVELS, METADATA, TITLES
 if TYPE_CHECKING:
     from .record import Record
 
-__all__ = ["trust"]
+__all__ = ["levels", "number", "trust"]
 
 _NONE: Final = "–"
 
@@ -19,12 +19,7 @@ def trust(record: Record) -> dict[str, Any]:
     """Return what the page shows of how good calls and probabilities are."""
     comparison = record.comparison
     return {
-        "levels": [
-            _level(level, path, comparison["levels"][level][path])
-            for level in LEVELS
-            if level in comparison["levels"]
-            for path in TITLES
-        ],
+        "levels": levels(comparison),
         "classes": {path: _classes(result) for path, result in comparison["paths"].items()},
         "curves": {
             path: comparison["paths"][path]["probable"]["calibration"]
@@ -41,6 +36,17 @@ def trust(record: Record) -> dict[str, Any]:
         "notes": comparison["audit"]["notes"],
         "contestants": comparison["audit"]["contestants"],
     }
+
+
+def levels(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the table of levels: a row for each level that was judged, and each path."""
+    held = comparison["levels"]
+    return [
+        _level(level, path, held[level][path])
+        for level in LEVELS
+        if level in held
+        for path in TITLES
+    ]
 
 
 def _level(level: str, path: str, result: Mapping[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,6 +259,13 @@ def test_a_tile_that_is_not_finite_is_refused_in_both_uses(quick, learning):
         quick.scores(broken)
     with pytest.raises(DataError, match="example 4"):
         fitted(learning, inputs=broken)
+
+
+def test_the_head_makes_logits_of_the_points_in_which_tiles_are_near_each_other(learning, unseen):
+    model = fitted(learning, settings=replace(QUICK, views=False))
+    head = model._net.head
+    points = torch.from_numpy(model.embedded(unseen.inputs)).float()
+    np.testing.assert_allclose(head(points).detach(), model.scores(unseen.inputs), atol=1e-4)
 
 
 def test_scoring_or_saving_before_learning_is_refused(tmp_path):

@@ -189,3 +189,14 @@ def test_a_card_without_a_temperature_is_damaged(trained, tmp_path, value):
     card.write_text(text)
     with pytest.raises(ModelError, match=r"tas_svm\.json: temperature"):
         TasSvm.load(tmp_path)
+
+
+def test_distances_of_points_are_those_that_the_kernel_sees(trained, tables):
+    pipeline = trained._pipeline
+    points = trained.embedded(tables[1].inputs)
+    np.testing.assert_array_equal(
+        pipeline[-1].decision_function(points), trained.scores(tables[1].inputs)
+    )
+    assert trained.embedded(tables[1].inputs[:0]).shape == (0, 10)
+    with pytest.raises(ModelError, match="3 features for a model of 10"):
+        trained.embedded(tables[1].inputs[:, :3])

@@ -38,7 +38,7 @@ def test_cards_stand_beside_the_models_and_repeat_themselves(tiny_run: Path) -> 
     held = {
         path: (tiny_run / "models" / f"card-{path}.md").read_bytes() for path in ("cnn", "tas_svm")
     }
-    write_cards(tiny_run)
+    write_cards(load_record(tiny_run))
     for path, content in held.items():
         assert (tiny_run / "models" / f"card-{path}.md").read_bytes() == content
         assert b"## Limits" in content

@@ -243,22 +243,28 @@ class Cnn:
         UsageError
             Before `fit`.
         """
-        net, scorer, scale = self._fitted()
-        raw = self._tiles(inputs)
-        if raw.shape[0] != self._tile_shape[0]:
-            raise ModelError(
-                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
-                remedy="give the channels that the model was trained on, in their order",
-            )
-        tiles = raw.prepared(scale.bound(origin))
-        found = logits(
-            scorer,
-            TileViews(tiles, self.settings, net.crop),
-            np.arange(len(inputs)),
-            self.settings,
-            every=self.settings.views,
-        )
+        _, scorer, _ = self._fitted()
+        views = self._views(inputs, origin)
+        every = self.settings.views
+        found = logits(scorer, views, np.arange(len(inputs)), self.settings, every=every)
         return found.reshape(-1, len(self.classes)).numpy().astype(np.float64)
+
+    def embedded(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
+        """Return the pooled features of each tile as it is, which the head makes logits of.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, features)
+
+        Raises
+        ------
+        ModelError, DataError, UsageError
+            As `scores`.
+        """
+        net, *_ = self._fitted()
+        views = self._views(inputs, origin)
+        found = logits(net.body, views, np.arange(len(inputs)), self.settings, every=False)
+        return found.reshape(-1, net.head.in_features).numpy().astype(np.float64)
 
     def save(self, folder: Path) -> None:
         """Write `cnn.safetensors` and `cnn.json` into a folder."""
@@ -381,6 +387,17 @@ class Cnn:
         )
         check_tile(settings.network, raw.shape)
         return raw
+
+    def _views(self, inputs: Inputs, origin: Origin | None) -> TileViews:
+        """Return tiles as the network that has learned sees them."""
+        net, _, scale = self._fitted()
+        raw = self._tiles(inputs)
+        if raw.shape[0] != self._tile_shape[0]:
+            raise ModelError(
+                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
+                remedy="give the channels that the model was trained on, in their order",
+            )
+        return TileViews(raw.prepared(scale.bound(origin)), self.settings, net.crop)
 
     def _fresh(self, channels: int, classes: int, seed: int) -> Net:
         torch.manual_seed(seed)
