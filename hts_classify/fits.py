@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .errors import DataError, DesignError
 from .files import read_json, whole, write_json
 from .models import CnnSettings, make
+from .models.normalise import METHODS, Method, Normalisation, least_wells
 from .models.protocol import Inputs, Origin
 from .plate import control_kinds
 from .predictions import UNFOLDED, Aggregate, calls
@@ -98,14 +99,22 @@ def negative_controls(wells: pd.DataFrame) -> NDArray[np.bool_]:
     return (control_kinds(wells) == "negcon").to_numpy(bool)
 
 
+def control_rows(features: pd.DataFrame, wells: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
+    """Return the rows of `features` that are of these wells, by plate."""
+    joined = features[[PLATE, WELL]].reset_index(names="_row").merge(wells[[PLATE, WELL]])
+    return {
+        str(plate): np.sort(rows.to_numpy(np.intp))
+        for plate, rows in joined.groupby(PLATE, sort=True)["_row"]
+    }
+
+
 def controls_of(
     path: str, features: pd.DataFrame, tiles: Tiles, wells: pd.DataFrame
 ) -> dict[str, Inputs]:
     """Return of each plate what a path sees of these wells: controls that set its scale."""
-    joined = features[[PLATE, WELL]].reset_index(names="_row").merge(wells[[PLATE, WELL]])
     return {
-        str(plate): seen(path, features, tiles, np.sort(part.to_numpy(np.intp)))[0]
-        for plate, part in joined.groupby(PLATE, sort=True)["_row"]
+        plate: seen(path, features, tiles, rows)[0]
+        for plate, rows in control_rows(features, wells).items()
     }
 
 
@@ -199,6 +208,8 @@ class Fits:
     """What the pass left."""
     folds: Folds
     seed: int
+    normalise: Normalisation
+    """How TAS features of each plate are brought to the scale of its controls."""
     cnn: CnnSettings
     aggregate: Aggregate
     card: Mapping[str, Any]
@@ -269,6 +280,7 @@ class Fits:
         controls = self._controls(step)
         model = make(
             step.path,
+            normalise=self._normalisations(step.fold),
             settings=self.cnn,
             device=device,
             channels=self.card["channels"],
@@ -283,7 +295,7 @@ class Fits:
             list(shown[TARGET]),
             inner=inner,
             seed=self.seed,
-            origin=Origin(shown[PLATE].to_numpy(), controls, rows),
+            origin=Origin(shown[PLATE].to_numpy(), controls, rows, self._control_fields(step)),
         )
         train_s = perf_counter() - begun
         found = scored(model, self.features, self.tiles, score, controls)
@@ -349,10 +361,32 @@ class Fits:
 
     def _controls(self, step: Step) -> dict[str, Inputs]:
         """Return each plate's negative controls, but for those that this step's fold scores."""
-        if step.path != "cnn":
+        unused = (
+            self.normalise == "none" if step.path == "tas_svm" else self.cnn.scaling != "controls"
+        )
+        if unused:
             return {}
         wells = self.folds.wells[usable_controls(self.folds, step.fold)]
         return controls_of(step.path, self.features, self.tiles, wells)
+
+    def _control_fields(self, step: Step) -> dict[str, NDArray[np.intp]]:
+        """Return the row of `features` that each of a plate's TAS controls is of."""
+        wells = self.folds.wells[usable_controls(self.folds, step.fold)]
+        return control_rows(self.features, wells) if step.path == "tas_svm" else {}
+
+    def _normalisations(self, fold: int) -> tuple[Method, ...]:
+        """Return what a fit of TAS chooses from: what was asked for, or all that is possible.
+
+        Of one plate `standard` and `robust` move and stretch each feature as a whole, which the
+        machine's own standardising takes back.
+        """
+        if self.normalise != "auto":
+            return (self.normalise,)
+        wells = self.folds.wells
+        of = wells.loc[usable_controls(self.folds, fold), PLATE].value_counts()
+        fewest = int(of.reindex(wells[PLATE].unique(), fill_value=0).min())
+        possible = METHODS if wells[PLATE].nunique() > 1 else ("none", "tvn")
+        return tuple(method for method in possible if least_wells(method) <= fewest)
 
     def _fields_of(self, wells: NDArray[np.bool_]) -> pd.DataFrame:
         """Return the fields of some wells by their rows: plate, class, and which well it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ from .vocabulary import CONTROL, LEVEL, PATH, PATHS, PROBA
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .models.protocol import Classifier
+    from .models.protocol import Classifier, Inputs
 
 __all__ = ["PredictSettings", "predict"]
 
@@ -49,6 +50,7 @@ _KEYS = (
     "features",
     "full_scale",
     "labels",
+    "normalise",
     "scaling",
     "tile_scale",
     "view",
@@ -71,7 +73,7 @@ class PredictSettings:
     proba: bool = False
     """Whether predictions say what each model deems probable (`Proba_` columns)."""
     platemap: Path | None = None
-    """Where the negative controls are, for a CNN that scales plates by them; by default the map
+    """Where the negative controls are, for models that scale plates by them; by default the map
     beside or inside the plate."""
     control_column: str | None = None
     """Its column of control types, where that has an unusual name."""
@@ -119,7 +121,7 @@ def predict(
     UsageError
         When the folder holds other calls.
     DesignError
-        When the CNN scales plates by their negative controls, and this one has none.
+        When the models scale plates by their negative controls, and this one has too few.
     """
     progress, models, out = progress or Progress(), Path(models), Path(out)
     plate, card = open_plate(path, view=settings.view), _card(models)
@@ -132,8 +134,9 @@ def predict(
     unsure = None
     if settings.cascade:
         unsure = Unsure(trained[0], aggregate, _threshold(models, aggregate))
-    platemap = _platemap(path, settings) if card["scaling"] == "controls" else None
-    wells = _controls(platemap, plate, settings) if platemap else None
+    waiting = [model for model in trained if model.needs_controls]
+    platemap = _platemap(path, settings) if waiting else None
+    wells = _controls(platemap, plate, settings, waiting) if platemap else None
     asked = PassSettings(
         scale=(card["tile_scale"][0], card["tile_scale"][1]),
         **{name: card[name] for name in _MEASURED},
@@ -144,8 +147,10 @@ def predict(
             progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")
     progress.note(f"the CNN runs on {device_name(settings.device)}")
     _claim(out, plate, card, models, settings, aggregate, platemap)
-    # A scale that controls set is known when all of them are read.
-    streamed = [model for model in trained if wells is None or model.name != "cnn"]
+    # A scale that controls set is known when all of them are read; what TAS is unsure of, later.
+    streamed = [model for model in trained if model not in waiting]
+    if unsure and trained[0] in waiting:
+        streamed = []
     stream = Stream(streamed, plate, out, asked, device=settings.device, gate=unsure)
     with progress.stage("reading and calling", len(plate.fields), "fields") as advance:
 
@@ -159,9 +164,9 @@ def predict(
     names = [model.name for model in streamed]
     found = dict(zip(names, stream.scores(extraction.features, tiles), strict=True))
     for model in trained:
-        if wells is not None and model.name not in found:
+        if model.name not in found:
             rows = np.arange(len(extraction.features))
-            if unsure:
+            if unsure and model is not trained[0]:
                 rows = np.flatnonzero(unsure(extraction.features, found[trained[0].name]))
             found[model.name] = _scaled(model, extraction.features, tiles, rows, wells, plate)
     table = _calls(trained, extraction, found, aggregate=aggregate)
@@ -264,20 +269,24 @@ def _platemap(path: str | Path, settings: PredictSettings) -> Path:
     platemap = settings.platemap or find_platemap(path)
     if platemap is None:
         raise UsageError(
-            "the CNN scales plates by their negative controls, and there is no plate map",
+            "the models scale plates by their negative controls, and there is no plate map",
             where=str(path),
             remedy="name one with --platemap platemap.csv",
         )
     return platemap
 
 
-def _controls(platemap: Path, plate: Plate, settings: PredictSettings) -> pd.DataFrame:
-    """Return the wells with negative controls."""
+def _controls(
+    platemap: Path, plate: Plate, settings: PredictSettings, models: Sequence[Classifier]
+) -> pd.DataFrame:
+    """Return the wells with negative controls, at least as many as the models take."""
     wells = read_platemap(platemap, plate, columns=Columns(control=settings.control_column))
     controls = wells[negative_controls(wells)]
-    if controls.empty:
+    least = max(model.least_controls for model in models)
+    if len(controls) < least:
         raise DesignError(
-            "the CNN scales plates by their negative controls, and no well is one"
+            f"the models scale plates by {least} or more wells of negative controls, and"
+            f" {len(controls) or 'none'} {'is' if len(controls) < 2 else 'are'} there"
             + ("" if CONTROL in wells else " (there is no column of control types)"),
             where=str(platemap),
             remedy="write negcon in the column control_type, or name it with --control-column",
@@ -290,17 +299,19 @@ def _scaled(
     features: pd.DataFrame,
     tiles: Tiles,
     rows: NDArray[np.intp],
-    wells: pd.DataFrame,
+    wells: pd.DataFrame | None,
     plate: Plate,
 ) -> Scored:
-    """Score some fields, the plate brought to the scale of its controls."""
-    controls = controls_of(model.name, features, tiles, wells)
-    if not controls:
-        raise DesignError(
-            "no field is left of the negative controls that set the plate's scale",
-            where=plate.path,
-            remedy="failures.csv says why; models trained with another --scaling need none",
-        )
+    """Score some fields, the plate brought to the scale of its controls where a model has it so."""
+    controls: dict[str, Inputs] = {}
+    if model.needs_controls and wells is not None:
+        controls = controls_of(model.name, features, tiles, wells)
+        if not controls:
+            raise DesignError(
+                "no field is left of the negative controls that set the plate's scale",
+                where=plate.path,
+                remedy="failures.csv says why; models trained without controls need none",
+            )
     return scored(model, features, tiles, rows, controls)
 
 

@@ -16,8 +16,9 @@ from .extract import PassSettings, Scheduler, plan
 from .extract.engines import cores
 from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
-from .fits import usable_controls
+from .fits import negative_controls, usable_controls
 from .models import CnnSettings, check_network, device_name
+from .models.normalise import Normalisation, check_normalisation, least_wells
 from .models.settings import NETWORKS, check_device
 from .plate import (
     Columns,
@@ -85,6 +86,10 @@ class RunSettings:
     """Label image whose objects are cropped, and measured into `objects.parquet`."""
     exclude_flagged: bool = False
     """Leave out fields that are out of focus, saturated or without foreground."""
+    normalise: Normalisation = "none"
+    """How TAS features of each plate are brought to the scale of its negative controls: by
+    `standard`, `robust` or `tvn` (`models.normalise`), not at all, or `auto`, as the inner splits
+    of each fold choose. Models that were normalised need controls on every plate they call."""
     cnn: CnnSettings = field(default_factory=CnnSettings)
     """How the CNN is made and learns."""
     device: str = "auto"
@@ -125,6 +130,7 @@ class Job:
 def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Job:
     """Look at everything that can be wrong before the first pixel is read."""
     check_aggregate(settings.aggregate)
+    check_normalisation(settings.normalise)
     if settings.screen_plates < 1:
         raise UsageError(
             f"a screen of {settings.screen_plates} plates", remedy="give --screen-plates 1 or more"
@@ -150,7 +156,9 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     for fold in range(folds.count):
         inner_splits(folds.wells[folds.training(fold)], seed=settings.seed)
         if settings.cnn.scaling == "controls":
-            _check_controls(folds, fold)
+            _check_controls(folds, fold, "--scaling")
+        if settings.normalise != "auto" and (least := least_wells(settings.normalise)):
+            _check_controls(folds, fold, "--normalise", least)
     if settings.cnn.weights:
         classes = wells[target].nunique()
         check_network(settings.cnn, channels=len(plates[0].channels), classes=classes)
@@ -192,6 +200,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
             for plate in plates
         ),
         *dict.fromkeys(note for plate in plates for note in plate.notes),
+        *_unused_controls(folds, settings),
         f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
         *folds.notes,
     )
@@ -268,21 +277,34 @@ def _check_tiles(asked: PassSettings, tile: tuple[int, int], cnn: CnnSettings) -
         )
 
 
-def _check_controls(folds: Folds, fold: int) -> None:
-    """Refuse to scale plates by controls that a fold has none of."""
-    remedy = "choose another --scaling"
+def _check_controls(folds: Folds, fold: int, flag: str, least: int = 1) -> None:
+    """Refuse to bring plates to the scale of controls that a fold has too few of."""
+    remedy = f"choose another {flag}"
     if CONTROL not in folds.wells:
         raise UsageError(
-            "scaling by controls, but the plate map has no column of control types",
+            f"{flag} asks for controls, and the plate map has no column of control types",
             remedy=f"name it with --control-column, or {remedy}",
         )
-    usable = folds.wells.loc[usable_controls(folds, fold), PLATE]
-    if lacking := sorted(set(folds.wells[PLATE]) - set(usable)):
-        raise DesignError(
-            f"plate {lacking[0]} has no negative control (negcon) that fold {fold + 1} does not"
-            " score",
-            remedy=f"leave some without a class, split by well, or {remedy}",
-        )
+    usable = folds.wells.loc[usable_controls(folds, fold), PLATE].value_counts()
+    for plate in sorted(set(folds.wells[PLATE])):
+        if (count := int(usable.get(plate, 0))) < least:
+            raise DesignError(
+                f"plate {plate} has {count or 'no'} negative control{'s' * (count > 1)} (negcon)"
+                f" that fold {fold + 1} does not score; {flag} takes {least} or more",
+                remedy=f"leave some without a class, split by well, or {remedy}",
+            )
+
+
+def _unused_controls(folds: Folds, settings: RunSettings) -> list[str]:
+    """Say that plates could be brought to one scale, where nobody asked for it or against it."""
+    wells = folds.wells
+    controlled = set(wells.loc[negative_controls(wells), PLATE])
+    if settings.normalise != "none" or len(controlled) < 2 or controlled != set(wells[PLATE]):
+        return []
+    return [
+        "every plate has negative controls; TAS features are taken as they are, and --normalise"
+        " auto would try the controls' scale"
+    ]
 
 
 def _platemap(plate: str | Path, settings: RunSettings) -> Path:

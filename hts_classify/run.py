@@ -104,6 +104,7 @@ def run(
         tiles=tiles,
         folds=folds,
         seed=settings.seed,
+        normalise=settings.normalise,
         cnn=settings.cnn,
         aggregate=settings.aggregate,
         card=_card(job),
@@ -198,5 +199,6 @@ def _card(job: Job) -> dict[str, Any]:
         "crops_per_field": job.settings.crops_per_field,
         "labels": job.settings.labels if job.settings.crops == "objects" else "",
         "scaling": job.settings.cnn.scaling,
+        "normalise": job.settings.normalise,
         "aggregate": job.settings.aggregate,
     }

@@ -105,7 +105,7 @@ class Stream:
         self._raise()
         block = self._block_of[well]
         self._lacking[block].discard(well)
-        if not self._lacking[block]:
+        if not self._lacking[block] and self._models:
             self._scored.append(self._threads.submit(self._score_shards, self._blocks[block]))
 
     def scores(self, features: pd.DataFrame, tiles: Tiles) -> list[Scored]:
@@ -118,6 +118,8 @@ class Stream:
         features, tiles
             What the pass left, and the CNN sees.
         """
+        if not self._models:
+            return []
         found: _Found = [{} for _ in self._models]
         for future in self._scored:
             _update(found, future.result())

@@ -99,6 +99,7 @@ class Slow:
 
     classes = ("a", "b")
     temperature = 1.0
+    needs_controls = False
 
     def __init__(self, name: str, fail: bool = False) -> None:
         self.name, self.fail = name, fail
@@ -203,7 +204,7 @@ def test_a_plate_is_scaled_by_its_own_controls(
         predict(out / "models", plate, out=tmp_path / "calls")
     (tmp_path / "bare.csv").write_text(platemap.drop(columns="control_type").to_csv(index=False))
     asked = PredictSettings(platemap=tmp_path / "bare.csv")
-    with pytest.raises(HTSError, match=r"no well is one .there is no column of control types"):
+    with pytest.raises(HTSError, match=r"none is there .there is no column of control types"):
         predict(out / "models", plate, asked, out=tmp_path / "calls")
     assert not (tmp_path / "calls").exists()
     asked = PredictSettings(platemap=tmp_path / "map.csv")
@@ -329,3 +330,39 @@ def test_a_cascade_without_a_threshold_is_refused(
             tmp_path / "models", tiny_plate, PredictSettings(cascade=True), out=tmp_path / "out"
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_normalised_features_need_controls_of_the_plate_that_is_called(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    first = platemap.groupby("phenotype").head(1).index
+    platemap["control_type"] = "treatment"
+    platemap.loc[first, ["control_type", "phenotype"]] = ["negcon", None]
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    asked = replace(quick, normalise="robust", platemap=tmp_path / "map.csv")
+    out = run(tiny_plate, asked, out=tmp_path / "out")
+    report = (out / "report.html").read_text()
+    assert "TAS features by each plate&#39;s negative controls: robust" in report
+    other = tmp_path / "other.zarr"
+    shutil.copytree(tiny_plate, other)
+    with pytest.raises(HTSError, match=r"no plate map; name one with --platemap"):
+        predict(out / "models", other, out=tmp_path / "calls")
+    fewer = platemap.copy()
+    fewer.loc[first[0], "control_type"] = "treatment"
+    fewer.to_csv(tmp_path / "fewer.csv", index=False)
+    settings = PredictSettings(platemap=tmp_path / "fewer.csv")
+    with pytest.raises(HTSError, match=r"3 or more wells of negative controls, and 2 are there"):
+        predict(out / "models", other, settings, out=tmp_path / "calls")
+    settings = PredictSettings(platemap=tmp_path / "map.csv")
+    predict(out / "models", other, settings, out=tmp_path / "calls")
+    own, again = wells_of(out, "tas_svm"), wells_of(tmp_path / "calls", "tas_svm")
+    own = own[own["Role"] == "unlabelled"]
+    names = [name for name in own if name.startswith("Score_")]
+    np.testing.assert_allclose(own[names], again.loc[own.index, names], rtol=1e-9)
+    # TAS waits for the controls, and the CNN for TAS
+    models = cascaded(out / "models", tmp_path / "models", 0.9)
+    predict(models, other, replace(settings, cascade=True), out=tmp_path / "turns")
+    turns = wells_of(tmp_path / "turns", "tas_svm")
+    np.testing.assert_allclose(turns.loc[again.index, names], again[names], rtol=1e-9)
+    assert len(wells_of(tmp_path / "turns", "cascade")) == len(again)

@@ -115,6 +115,8 @@ def edited(plate: Path, folder: Path, edit: str) -> Path:
         ("", {"cnn": CnnSettings(network="jackal")}, "8 × 8; a CNN needs 16"),
         ("", {"cnn": CnnSettings(weights="no.pth")}, "no.pth: no such file of weights"),
         ("", {"cnn": CnnSettings(scaling="controls")}, "tiny has no negative control"),
+        ("", {"normalise": "tvn"}, "tiny has no negative control .*--normalise takes 8 or more"),
+        ("", {"normalise": "spherize"}, "'spherize'; use auto or none or standard or robust or"),
         ("", {"device": "gpu"}, "'gpu'; use auto, cpu"),
         ("", {"device": "cpu,auto"}, "name each, or auto alone"),
         ("", {"device": "cuda:99"}, "use .*c"),

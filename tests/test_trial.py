@@ -177,6 +177,35 @@ def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
         assert fit["score_controls"].keys() == {"tiny"}
 
 
+def test_tas_is_normalised_by_controls_that_neither_the_fold_nor_an_inner_split_tests(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> None:
+    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    coarse = platemap["phenotype"] == "coarse"
+    platemap["control_type"] = np.where(coarse, "negcon", "treatment")
+    idle = platemap.index[platemap["phenotype"] == "fine"][0]
+    platemap.loc[idle, ["control_type", "phenotype"]] = ["negcon", None]
+    platemap.to_csv(tmp_path / "map.csv", index=False)
+    settings = replace(quick, platemap=tmp_path / "map.csv", normalise="auto", split="well")
+    out = run(tiny_plate, settings, out=tmp_path / "run")
+    wells = about_fields(out)[WELL]
+    offered = set()
+    for fit in (fit for fit in recording.fits if fit["path"] == "tas_svm"):
+        origin = fit["origin"]
+        controls, named = origin.controls["tiny"], origin.control_fields["tiny"]
+        assert not set(wells.iloc[named]) & set(wells.iloc[fit["scored"]]) - {
+            platemap.loc[idle, "well"]
+        }
+        # what tells fields apart is the same for controls as for what is learned from
+        np.testing.assert_array_equal(controls[:, 0], named)
+        np.testing.assert_array_equal(fit["learn"], origin.fields)
+        assert set(fit["learn"]) & set(named)
+        offered.add(fit["options"]["normalise"])
+    assert offered == {("none",)}  # five control wells at most, of one plate
+    others = [fit["options"]["normalise"] for fit in recording.fits if fit["path"] == "cnn"]
+    assert set(others) == {("none",)}
+
+
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_command_goes_on(
     tiny_plate: Path,
     quick: RunSettings,

@@ -55,6 +55,14 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of folds and training")
     add_pass_options(parser)
     parser.add_argument(
+        "--normalise",
+        choices=("none", "standard", "robust", "tvn", "auto"),
+        default="none",
+        help="bring TAS features of each plate to the scale of its negative controls (negcon): by"
+        " mean and deviation, median and MAD, or typical variation; auto: what each fold's inner"
+        " splits choose (default none)",
+    )
+    parser.add_argument(
         "--tile-size",
         type=int,
         metavar="N",
@@ -106,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         features=options.features,
         full_scale=options.full_scale,
+        normalise=options.normalise,
         tile_size=options.tile_size,
         crops=options.crops,
         crop_size=options.crop_size,

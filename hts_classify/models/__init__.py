@@ -7,6 +7,7 @@
        └── cnn/       "cnn": raw tiles into a network, from scratch or from weights
     settings    how one CNN is made and trained, without PyTorch
     examples    class names to numbers, and which inner splits can be used
+    normalise   features of each plate to the scale of its controls
     calibrate   scores to probabilities, for both
     card        the JSON beside the weights, for both
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from .normalise import Method
     from .protocol import Classifier
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
 def make(
     path_name: str,
     *,
+    normalise: Sequence[Method] = ("none",),
     settings: CnnSettings | None = None,
     device: str = "auto",
     channels: Sequence[str] = (),
@@ -61,9 +64,10 @@ def make(
     ----------
     path_name : {"tas_svm", "cnn"}
         The path, as tables and files name it.
+    normalise : sequence of {"none", "standard", "robust", "tvn"}, optional
+        What the SVM chooses from; see `hts_classify.models.normalise`.
     settings : CnnSettings, optional
-        How the CNN is made and learns, as all that follows is the CNN's; the SVM has nothing to
-        set, it chooses on its inner splits.
+        How the CNN is made and learns, as all that follows is the CNN's, but for `say`.
     device : str, optional
         Where it computes: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
     channels : sequence of str, optional
@@ -90,7 +94,7 @@ def make(
     if path_name == "tas_svm":
         from .svm import TasSvm
 
-        return TasSvm()
+        return TasSvm(normalise, say=say)
     if path_name == "cnn":
         from .cnn.model import Cnn
 

@@ -46,6 +46,9 @@ class Origin:
     fields: NDArray[Any] | None = None
     """What tells the field of each example from others, shape (n,); by default each is of one of
     its own. Several of one field are no more evidence of a model's sureness than one."""
+    control_fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What tells the field of each control from others, as in `fields`: one that an inner
+    split judges sets no scale there."""
 
 
 class Classifier(Protocol):
@@ -62,6 +65,16 @@ class Classifier(Protocol):
     @property
     def temperature(self) -> float:
         """What scores are divided by before a softmax makes probabilities of them."""
+        ...
+
+    @property
+    def needs_controls(self) -> bool:
+        """Whether it brings a plate to the scale of its controls, before it can score it."""
+        ...
+
+    @property
+    def least_controls(self) -> int:
+        """Of how many wells these must be."""
         ...
 
     def fit(

@@ -1,15 +1,16 @@
 """The TAS path: statistics, standardised, into a support vector machine with an RBF kernel.
 
 Hamilton et al. (BMC Bioinformatics 2007, 8:110) classified these statistics with a support vector
-machine too. C and gamma are chosen on the inner splits that are given, and then the temperature
-of the scores, on what the machine of each split did not learn from.
+machine too. C and gamma are chosen on the inner splits that are given, and with them, where that
+is asked for, how plates are normalised; then the temperature of the scores, on what the machine of
+each split did not learn from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ..errors import DataError, ModelError, UsageError
+from ..errors import DataError, DesignError, ModelError, UsageError
 from ..files import write_json
 from .calibrate import temperature
 from .card import damaged, read_card, read_content, versions, write_content
 from .examples import encode, usable_splits
+from .normalise import METHODS, Method, least_wells, normalised
 from .protocol import Inputs, Origin, Split
 
 __all__ = ["C_GRID", "GAMMA_GRID", "TasSvm"]
@@ -48,6 +50,14 @@ _TIE: Final = 1e-9
 class TasSvm:
     """Standardise, then a support vector machine; classes count alike whatever their sizes.
 
+    Parameters
+    ----------
+    normalise : sequence of {"none", "standard", "robust", "tvn"}, optional
+        How plates are brought to one scale before (`hts_classify.models.normalise`): the inner
+        splits choose among these, of equals the first.
+    say : callable, optional
+        Told which was chosen of several.
+
     Attributes
     ----------
     classes : tuple of str
@@ -69,11 +79,33 @@ class TasSvm:
 
     name: ClassVar[str] = "tas_svm"
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        normalise: Sequence[Method] = ("none",),
+        *,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        if not normalise or not set(normalise) <= set(METHODS):
+            raise UsageError(
+                f"normalisations {tuple(normalise)!r}", remedy=f"give some of {', '.join(METHODS)}"
+            )
         self.classes: tuple[str, ...] = ()
         self.temperature = 1.0
+        self._asked, self._say = tuple(normalise), say or (lambda text: None)
+        self._method: Method = "none"
+        self._spread = np.empty(0)
         self._chosen: dict[str, Any] = {}
         self._pipeline: Pipeline | None = None
+
+    @property
+    def needs_controls(self) -> bool:
+        """Whether it brings a plate to the scale of its controls, before it can score it."""
+        return self._method != "none"
+
+    @property
+    def least_controls(self) -> int:
+        """Of how many wells these must be."""
+        return least_wells(self._method)
 
     def fit(
         self,
@@ -84,7 +116,7 @@ class TasSvm:
         seed: int,
         origin: Origin | None = None,
     ) -> dict[str, Any]:
-        """Choose C and gamma on the inner splits, then learn from every example.
+        """Choose C, gamma and the normalisation on the inner splits, then learn from all examples.
 
         Parameters
         ----------
@@ -94,46 +126,54 @@ class TasSvm:
             n class names.
         inner : sequence of Split
             Splits to choose on; those whose learning half lacks a class are left out.
-        seed, origin
-            Not used: nothing here is random, nor brought to a plate's scale.
+        seed
+            Not used: nothing here is random.
+        origin : Origin, optional
+            Plates of the examples and their controls, to be normalised by.
 
         Returns
         -------
         dict
             `C`, `gamma`, `inner_balanced_accuracy` (mean over splits), `inner_splits` used,
-            `temperature`.
+            `temperature`, `normalise`, and `tried`: the inner balanced accuracy of each
+            normalisation, the first that no other betters being taken.
 
         Raises
         ------
         DataError
             For features that are not finite numbers, or targets of fewer than two classes.
         DesignError
-            When no inner split can be used.
+            When no inner split can be used, or a plate has too few controls for what was asked.
         """
         classes, numbers = encode(inputs, targets)
         splits = usable_splits(inner, numbers, classes)
         features = _features(inputs)
-        varying = max(1, int(np.count_nonzero(np.ptp(features, axis=0) > 0)))
-        search = GridSearchCV(
-            _pipeline(),
-            # ParameterGrid varies the last name fastest, so candidates go from smooth to rough
-            {"svc__C": C_GRID, "svc__gamma": [gamma / varying for gamma in GAMMA_GRID]},
-            scoring=_balanced_accuracy,
-            cv=splits,
-            refit=_smoothest_best,
-            error_score="raise",
-        )
-        search.fit(features, numbers)
-        self.classes, self._pipeline = classes, search.best_estimator_
-        self.temperature = _temperature(search.best_params_, features, numbers, splits)
+        self._spread = features.std(axis=0)
+        found: list[_Found] = []
+        for method in self._asked:
+            try:
+                seen = [self._normalised(method, features, origin, judge) for _, judge in splits]
+            except DesignError:
+                if method == self._asked[-1] and not found:
+                    raise
+                continue  # an inner split judges the controls that it would be measured by
+            found.append(_search(method, seen, numbers, splits))
+        best = max(one.right for one in found)
+        chosen = next(one for one in found if one.right >= best - _TIE)
+        self.classes, self._method = classes, chosen.method
+        ready = self._normalised(chosen.method, features, origin)
+        self._pipeline = _pipeline(chosen).fit(ready, numbers)
+        self.temperature = _temperature(chosen, numbers, splits)
+        if len(self._asked) > 1:
+            self._say(f"normalisation {chosen.method}, of {', '.join(o.method for o in found)}")
         self._chosen = {
-            "C": float(search.best_params_["svc__C"]),
-            "gamma": float(search.best_params_["svc__gamma"]),
-            "inner_balanced_accuracy": float(
-                search.cv_results_["mean_test_score"][search.best_index_]
-            ),
+            "C": chosen.C,
+            "gamma": chosen.gamma,
+            "inner_balanced_accuracy": chosen.right,
             "inner_splits": len(splits),
+            "normalise": chosen.method,
             "temperature": self.temperature,
+            "tried": {one.method: one.right for one in found},
         }
         return dict(self._chosen)
 
@@ -154,7 +194,7 @@ class TasSvm:
         UsageError
             Before `fit`.
         """
-        features = self._own(inputs)
+        features = self._own(inputs, origin)
         if not len(features):
             return np.empty((0, len(self.classes)))
         return _decisions(self._fitted(), features)
@@ -171,7 +211,7 @@ class TasSvm:
         ModelError, DataError, UsageError
             As `scores`.
         """
-        features = self._own(inputs)
+        features = self._own(inputs, origin)
         if not len(features):
             return features
         return np.asarray(self._fitted()[:-1].transform(features), np.float64)
@@ -184,6 +224,7 @@ class TasSvm:
         card = {
             "classes": list(self.classes),
             "chosen": self._chosen,
+            "spread": self._spread.tolist() if self.needs_controls else [],
             "versions": versions("numpy", "scikit-learn", "skops"),
         }
         write_json(folder / "tas_svm.json", card)
@@ -200,7 +241,7 @@ class TasSvm:
         from skops.io import get_untrusted_types, loads
 
         path = folder / "tas_svm.skops"
-        card = read_card(folder / "tas_svm.json", ("classes", "chosen", "versions"))
+        card = read_card(folder / "tas_svm.json", ("classes", "chosen", "spread", "versions"))
         content = read_content(path)
         try:
             foreign = get_untrusted_types(data=content)
@@ -222,17 +263,36 @@ class TasSvm:
         if not isinstance(pipeline, Pipeline) or len(pipeline[-1].classes_) != len(model.classes):
             raise damaged(path, f"holds no model of {len(model.classes)} classes")
         model._pipeline = pipeline
+        method, spread = model._chosen.get("normalise"), np.asarray(card["spread"], np.float64)
+        wanted = 0 if method == "none" else pipeline.n_features_in_
+        if method not in METHODS or spread.shape != (wanted,):
+            raise damaged(folder / "tas_svm.json", f"normalisation {method!r}")
+        model._asked, model._method = (method,), method
+        model._spread = spread
         return model
 
-    def _own(self, inputs: Inputs) -> NDArray[np.float64]:
-        """Return features, if they are such as were learned from."""
+    def _own(self, inputs: Inputs, origin: Origin | None) -> NDArray[np.float64]:
+        """Return features, if they are such as were learned from, on the plates' scale."""
         wanted, features = self._fitted().n_features_in_, _features(inputs)
         if features.shape[1] != wanted:
             raise ModelError(
                 f"{features.shape[1]} features for a model of {wanted}",
                 remedy="compute the features with the settings that the model was trained with",
             )
-        return features
+        return self._normalised(self._method, features, origin)
+
+    def _normalised(
+        self,
+        method: Method,
+        features: NDArray[np.float64],
+        origin: Origin | None,
+        judge: NDArray[Any] | None = None,
+    ) -> NDArray[np.float64]:
+        """Bring features to the plates' scale; the controls among those judged do not set it."""
+        hidden: NDArray[Any] = np.empty(0)
+        if judge is not None and origin is not None and origin.fields is not None:
+            hidden = origin.fields[judge]
+        return normalised(method, features, origin, self._spread, without=hidden.tolist())
 
     def _fitted(self) -> Pipeline:
         if self._pipeline is None:
@@ -240,8 +300,49 @@ class TasSvm:
         return self._pipeline
 
 
-def _pipeline() -> Pipeline:
+class _Found(NamedTuple):
+    """The best machine for one normalisation."""
+
+    method: Method
+    right: float
+    """Balanced accuracy, the mean over the inner splits."""
+    C: float
+    gamma: float
+    seen: list[NDArray[np.float64]]
+    """All examples, as each split sees them."""
+
+
+def _search(
+    method: Method,
+    seen: list[NDArray[np.float64]],
+    numbers: NDArray[np.intp],
+    splits: Sequence[Split],
+) -> _Found:
+    """Try every C and gamma on the inner splits; of equals the smoothest is taken."""
+    varying = max(1, int(np.count_nonzero(np.ptp(seen[0], axis=0) > 0)))
+    # ParameterGrid varies the last name fastest, so candidates go from smooth to rough
+    grid = {"svc__C": C_GRID, "svc__gamma": [gamma / varying for gamma in GAMMA_GRID]}
+    found = []
+    for features, split in zip(seen, splits, strict=True):  # what a split sees is its own
+        search = GridSearchCV(
+            _pipeline(),
+            grid,
+            scoring=_balanced_accuracy,
+            cv=[split],
+            refit=False,
+            error_score="raise",
+        )
+        found.append(search.fit(features, numbers).cv_results_["mean_test_score"])
+    means = np.mean(found, axis=0)
+    best = int(np.flatnonzero(means >= means.max() - _TIE)[0])
+    chosen = search.cv_results_["params"][best]
+    return _Found(method, float(means[best]), chosen["svc__C"], chosen["svc__gamma"], seen)
+
+
+def _pipeline(found: _Found | None = None) -> Pipeline:
     machine = SVC(kernel="rbf", class_weight="balanced", decision_function_shape="ovr")
+    if found:
+        machine.set_params(C=found.C, gamma=found.gamma)
     return Pipeline([("scale", StandardScaler()), ("svc", machine)])
 
 
@@ -251,21 +352,14 @@ def _decisions(pipeline: Pipeline, features: NDArray[np.float64]) -> NDArray[np.
     return np.column_stack([-values, values]) if values.ndim == 1 else values
 
 
-def _temperature(
-    chosen: dict[str, Any],
-    features: NDArray[np.float64],
-    numbers: NDArray[np.intp],
-    splits: Sequence[Split],
-) -> float:
+def _temperature(found: _Found, numbers: NDArray[np.intp], splits: Sequence[Split]) -> float:
     """Return the temperature of the examples' scores by machines that did not learn from them."""
-    found = [
-        _decisions(
-            _pipeline().set_params(**chosen).fit(features[learn], numbers[learn]), features[judge]
-        )
-        for learn, judge in splits
+    scores = [
+        _decisions(_pipeline(found).fit(features[learn], numbers[learn]), features[judge])
+        for features, (learn, judge) in zip(found.seen, splits, strict=True)
     ]
     judged = np.concatenate([judge for _, judge in splits])
-    return temperature(np.concatenate(found), numbers[judged])
+    return temperature(np.concatenate(scores), numbers[judged])
 
 
 def _features(inputs: Inputs) -> NDArray[np.float64]:
@@ -294,8 +388,3 @@ def _balanced_accuracy(
     """
     right = pipeline.predict(features) == numbers
     return float(np.mean([right[numbers == number].mean() for number in np.unique(numbers)]))
-
-
-def _smoothest_best(results: dict[str, Any]) -> int:
-    means = np.asarray(results["mean_test_score"])
-    return int(np.flatnonzero(means >= means.max() - _TIE)[0])

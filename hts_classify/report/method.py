@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..models.settings import NETWORKS
+from ..vocabulary import PATHS
 
 if TYPE_CHECKING:
     from .record import Record
@@ -45,6 +47,7 @@ def method(record: Record) -> list[tuple[str, str]]:
             f"{settings['features'].upper()} of every channel, into an RBF support vector machine",
         ),
         ("thresholds", thresholds(settings)),
+        ("normalisation", normalisation(settings, record.comparison["training"])),
         (
             "CNN",
             f"{network(cnn)}, {_tiles(settings, record)}{_enlarged(cnn)}",
@@ -71,6 +74,27 @@ def thresholds(settings: Mapping[str, Any]) -> str:
     full_scale = settings.get("full_scale")
     of = f"{full_scale} grey levels" if full_scale else "the pixel type's full scale"
     return f"threshold and margin fixed at 30/255 of {of} (Hamilton)"
+
+
+def normalisation(settings: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    """Say how plates were brought to one scale; `training` is that of `comparison.json`.
+
+    Examples
+    --------
+    >>> fits = {f"tas_svm-fold{k}": {"training": {"normalise": m}} for k, m in enumerate("ab")}
+    >>> normalisation({"normalise": "auto"}, fits)
+    "TAS features by each plate's negative controls, as inner splits chose: a 1×, b 1×"
+    """
+    asked = settings.get("normalise", "none")
+    if asked == "none":
+        return "none: TAS features as they are"
+    if asked != "auto":
+        return f"TAS features by each plate's negative controls: {asked}"
+    made = Counter(
+        fit["training"]["normalise"] for step, fit in training.items() if step.startswith(PATHS[0])
+    )
+    chosen = ", ".join(f"{method} {count}×" for method, count in made.most_common())
+    return f"TAS features by each plate's negative controls, as inner splits chose: {chosen}"
 
 
 def network(cnn: Mapping[str, Any]) -> str:

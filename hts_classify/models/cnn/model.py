@@ -119,6 +119,16 @@ class Cnn:
         self._side = 0
 
     @property
+    def needs_controls(self) -> bool:
+        """Whether it brings a plate to the scale of its controls, before it can score it."""
+        return self.settings.scaling == "controls"
+
+    @property
+    def least_controls(self) -> int:
+        """Of how many wells these must be."""
+        return int(self.needs_controls)
+
+    @property
     def device_name(self) -> str:
         """What computes: `cpu (2 threads)` or `cuda (NVIDIA …)`."""
         return describe(self._device)
