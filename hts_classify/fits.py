@@ -53,6 +53,7 @@ __all__ = [
     "called",
     "controls_of",
     "negative_controls",
+    "profiles",
     "scored",
     "seen",
     "usable_controls",
@@ -123,6 +124,8 @@ class Scored(NamedTuple):
 
     scores: NDArray[np.float64]
     """Shape (inputs, classes)."""
+    points: NDArray[np.float64]
+    """Shape (inputs, features): where the model sees them (`Classifier.embedded`)."""
     rows: NDArray[np.intp]
     """Row of `features` that each input is of."""
     seconds: float = 0.0
@@ -137,13 +140,16 @@ def scored(
     controls: Mapping[str, Inputs],
 ) -> Scored:
     """Score all that a trained model sees of some fields."""
-    found, fields, seconds = [np.empty((0, len(model.classes)))], [rows[:0]], 0.0
+    points, scores, fields, seconds = [], [], [], 0.0
     for batch, of, origin in _batches(model, features, tiles, rows, controls):
         begun = perf_counter()
-        found.append(model.scores(batch, origin=origin))
+        points.append(model.embedded(batch, origin=origin))
+        scores.append(model.scores_of(points[-1]))
         seconds += perf_counter() - begun
         fields.append(of)
-    return Scored(np.concatenate(found), np.concatenate(fields), seconds)
+    if not fields:
+        return Scored(np.empty((0, len(model.classes))), np.empty((0, 0)), rows[:0])
+    return Scored(np.concatenate(scores), np.concatenate(points), np.concatenate(fields), seconds)
 
 
 def _batches(
@@ -163,6 +169,17 @@ def _batches(
     for start in range(0, len(of), together):
         part = np.arange(start, min(start + together, len(of)))
         yield inputs[part], of[part], Origin(plates[part], controls)
+
+
+def profiles(features: pd.DataFrame, points: NDArray[Any], rows: NDArray[np.intp]) -> pd.DataFrame:
+    """Return the mean point of each well, a row a well; `rows` are the points' in `features`."""
+    import pandas as pd
+
+    names = [f"{PROFILE}{k}" for k in range(points.shape[1])]
+    wells = features[[PLATE, WELL]].iloc[rows].reset_index(drop=True)
+    table = wells.join(pd.DataFrame(points.astype(np.float32), columns=names))
+    means: pd.DataFrame = table.groupby([PLATE, WELL], sort=False).mean()
+    return means.reset_index()
 
 
 def called(model: Classifier, features: pd.DataFrame, found: Scored, **how: Any) -> pd.DataFrame:
@@ -311,7 +328,8 @@ class Fits:
             model.save(self.out / MODELS)
             write_json(self.out / MODELS / _CARD, dict(self.card))
         with whole(self.profiles(step)) as part:
-            self._profiles(model, learn, score, controls).to_parquet(part, index=False)
+            sights = self._profiles(model, learn.index.to_numpy(np.intp), found, controls)
+            sights.to_parquet(part, index=False)
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -327,25 +345,20 @@ class Fits:
     def _profiles(
         self,
         model: Classifier,
-        learn: pd.DataFrame,
-        score: NDArray[np.intp],
+        learn: NDArray[np.intp],
+        called: Scored,
         controls: Mapping[str, Inputs],
     ) -> pd.DataFrame:
         """Return how a model sees the wells that it learned from, and those that it calls."""
         import pandas as pd
 
-        rows = np.concatenate([learn.index.to_numpy(np.intp), score])
         points, of = [], []
-        for batch, own, origin in _batches(model, self.features, self.tiles, rows, controls):
-            points.append(model.embedded(batch, origin=origin).astype(np.float32))
+        for batch, own, origin in _batches(model, self.features, self.tiles, learn, controls):
+            points.append(model.embedded(batch, origin=origin, briefly=True).astype(np.float32))
             of.append(own)
-        found = np.concatenate(points)
-        names = [f"{PROFILE}{k}" for k in range(found.shape[1])]
-        wells = self.features[[PLATE, WELL]].iloc[np.concatenate(of)].reset_index(drop=True)
-        wells[TRAINED] = np.isin(np.concatenate(of), learn.index)
-        table = wells.join(pd.DataFrame(found, columns=names))
-        means: pd.DataFrame = table.groupby([PLATE, WELL, TRAINED], sort=False).mean()
-        return means.reset_index()
+        known = profiles(self.features, np.concatenate(points), np.concatenate(of))
+        asked = profiles(self.features, called.points, called.rows)
+        return pd.concat([known.assign(**{TRAINED: True}), asked.assign(**{TRAINED: False})])
 
     def _is_saved(self, path: str) -> bool:
         """Tell whether the files of a path's model of all wells are there."""

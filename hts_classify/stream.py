@@ -49,7 +49,7 @@ Gate = Callable[["pd.DataFrame", Scored], NDArray[np.bool_]]
 """Told some wells' fields and what the first model says of them, marks fields for the others."""
 
 _Found = list[dict[int, NDArray[np.float64]]]
-"""For each model the scores of fields, by their tile's row."""
+"""For each model the scores of a field's inputs and their points beside them, by its tile's row."""
 
 
 class Stream:
@@ -164,21 +164,21 @@ class Stream:
             if not len(rows):
                 break  # no field was read, or the gate leaves none
             inputs, of = seen(model.name, features, tiles, rows)  # read by whoever scores them
-            scores = model.scores(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
-            fields = np.split(scores, np.searchsorted(of, rows[1:]))
+            points = model.embedded(inputs, origin=Origin(features[PLATE].to_numpy()[of], {}))
+            said = Scored(model.scores_of(points), points, of)
+            fields = np.split(np.hstack(said[:2]), np.searchsorted(of, rows[1:]))
             found.append(dict(zip(names[rows].tolist(), fields, strict=True)))
             if model is self._models[0] and self._gate:
-                rows = np.flatnonzero(self._gate(features, Scored(scores, of)))
+                rows = np.flatnonzero(self._gate(features, said))
         return found
 
 
 def _joined(held: dict[int, NDArray[np.float64]], rows: NDArray[Any], classes: int) -> Scored:
-    """Put the fields' scores in the order of these rows; fields without any are left out."""
+    """Put the fields in the order of these rows; those of which nothing is held are left out."""
     fields = [(k, held[row]) for k, row in enumerate(rows.tolist()) if row in held]
-    return Scored(
-        np.concatenate([np.empty((0, classes)), *(scores for _, scores in fields)]),
-        np.repeat(np.array([k for k, _ in fields], np.intp), [len(scores) for _, scores in fields]),
-    )
+    said = np.concatenate([own for _, own in fields]) if fields else np.empty((0, classes))
+    of = np.repeat(np.array([k for k, _ in fields], np.intp), [len(own) for _, own in fields])
+    return Scored(said[:, :classes], said[:, classes:], of)
 
 
 def _update(found: _Found, more: _Found) -> None:

@@ -105,12 +105,14 @@ class Slow:
         self.name, self.fail = name, fail
         self.asked: list[tuple[str, int]] = []
 
-    def scores(self, inputs: Any, *, origin: Origin) -> np.ndarray:
+    def embedded(self, inputs: Any, *, origin: Origin) -> np.ndarray:
         self.asked.append((threading.current_thread().name, len(inputs)))
         if self.fail:
             raise DataError("the tile is haunted")
-        first = np.asarray(inputs[np.arange(len(inputs))]).reshape(len(inputs), -1)[:, 0]
-        return np.stack([first, -first], axis=1)
+        return np.asarray(inputs[np.arange(len(inputs))]).reshape(len(inputs), -1)[:, :1]
+
+    def scores_of(self, points: Any) -> np.ndarray:
+        return np.hstack([points, -points])
 
 
 def streaming(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Slow]:

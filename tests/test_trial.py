@@ -39,18 +39,17 @@ class Recorder:
             state.touch()
             if len(Recorder.fits) == Recorder.interrupted_at:
                 raise KeyboardInterrupt
-        return {"temperature": 1.0}
+        return {"temperature": 1.0, "normalise": "none"}
 
-    def scores(self, inputs: Any, *, origin: Any) -> np.ndarray:
-        self.now["scored"] += inputs[:, 0].tolist()
+    def embedded(self, inputs: Any, *, origin: Any, briefly: bool = False) -> np.ndarray:
         assert len(origin.plates) == len(inputs)
-        self.now["score_controls"] = origin.controls
-        return np.zeros((len(inputs), 3))
+        if not briefly:
+            self.now["scored"] += inputs[:, 0].tolist()
+            self.now["score_controls"] = origin.controls
+        return np.asarray(inputs, np.float64)[:, :1]
 
-    def embedded(self, inputs: Any, *, origin: Any) -> np.ndarray:
-        return (
-            np.asarray(inputs, np.float64)[:, :1] if inputs.ndim == 2 else np.ones((len(inputs), 1))
-        )
+    def scores_of(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros((len(points), 3))
 
     def save(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)

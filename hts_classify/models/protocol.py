@@ -113,13 +113,26 @@ class Classifier(Protocol):
         """Score examples: float64, shape (n, classes), higher is likelier; not calibrated."""
         ...
 
-    def embedded(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
+    def embedded(
+        self, inputs: Inputs, *, origin: Origin | None = None, briefly: bool = False
+    ) -> NDArray[Any]:
         """Return examples as points in which the model sees like ones near each other.
+
+        Parameters
+        ----------
+        inputs, origin
+            As for `scores`.
+        briefly : bool, optional
+            From one look at each example, where scores take several.
 
         Returns
         -------
         ndarray of float64, shape (n, features)
         """
+        ...
+
+    def scores_of(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Score examples that are embedded: `scores` is this of `embedded`."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -194,12 +194,11 @@ class TasSvm:
         UsageError
             Before `fit`.
         """
-        features = self._own(inputs, origin)
-        if not len(features):
-            return np.empty((0, len(self.classes)))
-        return _decisions(self._fitted(), features)
+        return self.scores_of(self.embedded(inputs, origin=origin))
 
-    def embedded(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
+    def embedded(
+        self, inputs: Inputs, *, origin: Origin | None = None, briefly: bool = False
+    ) -> NDArray[Any]:
         """Return the standardised features, in which the kernel measures distances.
 
         Returns
@@ -211,10 +210,22 @@ class TasSvm:
         ModelError, DataError, UsageError
             As `scores`.
         """
-        features = self._own(inputs, origin)
+        pipeline, features = self._fitted(), _features(inputs)
+        if features.shape[1] != pipeline.n_features_in_:
+            raise ModelError(
+                f"{features.shape[1]} features for a model of {pipeline.n_features_in_}",
+                remedy="compute the features with the settings that the model was trained with",
+            )
         if not len(features):
             return features
-        return np.asarray(self._fitted()[:-1].transform(features), np.float64)
+        features = self._normalised(self._method, features, origin)
+        return np.asarray(pipeline[:-1].transform(features), np.float64)
+
+    def scores_of(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Score examples that are embedded."""
+        if not len(points):
+            return np.empty((0, len(self.classes)))
+        return _decisions(self._fitted()[-1], points)
 
     def save(self, folder: Path) -> None:
         """Write `tas_svm.skops` and `tas_svm.json` into a folder."""
@@ -270,16 +281,6 @@ class TasSvm:
         model._asked, model._method = (method,), method
         model._spread = spread
         return model
-
-    def _own(self, inputs: Inputs, origin: Origin | None) -> NDArray[np.float64]:
-        """Return features, if they are such as were learned from, on the plates' scale."""
-        wanted, features = self._fitted().n_features_in_, _features(inputs)
-        if features.shape[1] != wanted:
-            raise ModelError(
-                f"{features.shape[1]} features for a model of {wanted}",
-                remedy="compute the features with the settings that the model was trained with",
-            )
-        return self._normalised(self._method, features, origin)
 
     def _normalised(
         self,
@@ -346,9 +347,9 @@ def _pipeline(found: _Found | None = None) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("svc", machine)])
 
 
-def _decisions(pipeline: Pipeline, features: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decisions(machine: Pipeline | SVC, features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a decision value for each class; two classes give (−d, d)."""
-    values = np.asarray(pipeline.decision_function(features), dtype=np.float64)
+    values = np.asarray(machine.decision_function(features), dtype=np.float64)
     return np.column_stack([-values, values]) if values.ndim == 1 else values
 
 

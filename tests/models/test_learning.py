@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hts_classify.errors import DataError, UsageError
-from hts_classify.models.cnn.inference import FrozenFeatures, TileViews, logits
+from hts_classify.models.cnn.inference import FrozenFeatures, TileViews, outputs
 from hts_classify.models.cnn.learning import (
     Examples,
     Learner,
@@ -157,7 +157,7 @@ def test_label_smoothing_keeps_a_network_from_being_certain():
     for smoothing in (0.0, 0.2):
         one = learner(watcher(), some, steps=600, rate=0.1, decay=0.0, smoothing=smoothing)
         one.run(600)
-        found = logits(one.averaged, some.source, np.arange(8), CnnSettings(), every=False)
+        found = outputs(one.averaged, some.source, np.arange(8), CnnSettings(), every=False)
         margins.append(float((found[:, 0] - found[:, 1]).abs().mean()))
     assert margins[1] == pytest.approx(math.log(0.9 / 0.1), rel=0.1)
     assert margins[0] > 2 * margins[1]
@@ -238,9 +238,9 @@ def test_logits_do_not_depend_on_a_tiles_orientation_when_every_view_counts():
 
     tile = noise(1)
     both = views(np.concatenate([tile, tile[:, :, ::-1].swapaxes(2, 3)]))
-    first, second = logits(Corner(), both, np.arange(2), CnnSettings(), every=True)
+    first, second = outputs(Corner(), both, np.arange(2), CnnSettings(), every=True)
     torch.testing.assert_close(first, second)
-    first, second = logits(Corner(), both, np.arange(2), CnnSettings(), every=False)
+    first, second = outputs(Corner(), both, np.arange(2), CnnSettings(), every=False)
     assert not torch.allclose(first, second)
 
 

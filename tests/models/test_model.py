@@ -475,7 +475,7 @@ def test_larger_tiles_are_enlarged_as_much_as_those_that_were_learned_from(learn
     """From 24 to 48 pixels, so from 30 to 60: a cell keeps its size."""
     model = fitted(learning, settings=brief(3, enlarge=48))
     seen = []
-    model._scorer.register_forward_pre_hook(lambda net, given: seen.append(given[0].shape[2:]))
+    model._body.register_forward_pre_hook(lambda net, given: seen.append(given[0].shape[2:]))
     model.scores(np.random.default_rng(0).uniform(0, 255, (2, 2, 30, 30)).astype(np.float32))
     assert set(seen) == {(60, 60)}
 

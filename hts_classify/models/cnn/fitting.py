@@ -13,7 +13,7 @@ from torch import nn
 from ..protocol import Split
 from ..settings import CnnSettings
 from .checkpoint import Checkpoint
-from .inference import FrozenFeatures, TileViews, logits
+from .inference import FrozenFeatures, TileViews, outputs
 from .learning import Examples
 from .networks import Net
 from .search import Found, Plan, find, refit, refit_steps
@@ -72,7 +72,7 @@ def train(fit: Fit, tiles: Tiles, numbers: NDArray[np.intp], halves: Split) -> T
     found = find(plan, learning, judged)
     net = fresh() if frozen else whole
     net.load_state_dict(found.weights)
-    judged_logits = logits(net, source, judged.index, settings, every=settings.views)
+    judged_logits = outputs(net, source, judged.index, settings, every=settings.views)
     steps = 0
     if settings.learning.refit:
         batch = settings.learning.batch

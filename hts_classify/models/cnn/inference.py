@@ -19,7 +19,7 @@ from .learning import Source
 from .networks import Net
 from .tiles import READ, Tiles, batched
 
-__all__ = ["FrozenFeatures", "TileViews", "logits"]
+__all__ = ["FrozenFeatures", "TileViews", "outputs"]
 
 
 class TileViews:
@@ -125,7 +125,7 @@ class FrozenFeatures:
         yield from batch.unbind(dim=1)[: None if every else 1]
 
 
-def logits(
+def outputs(
     net: nn.Module,
     source: Source,
     index: NDArray[np.intp],
@@ -133,7 +133,9 @@ def logits(
     *,
     every: bool,
 ) -> Tensor:
-    """Return the mean logits over one view, or every view, of each example; float32, on the CPU.
+    """Return what a network makes of each example, the mean over one or every view of it.
+
+    Logits of a whole network, features of a body; float32, on the CPU.
 
     A well turned upside down shows the same; the mean says so whatever the network learned, and
     is steadier than any one view of the few tiles that a plate has.
@@ -142,7 +144,7 @@ def logits(
     while True:
         try:
             parts = [*batched(index, size)]
-            return _logits(net, source, parts, settings, every=every)
+            return _outputs(net, source, parts, settings, every=every)
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
@@ -154,7 +156,7 @@ def logits(
         size //= 2
 
 
-def _logits(
+def _outputs(
     net: nn.Module,
     source: Source,
     parts: Sequence[NDArray[np.intp]],

@@ -25,7 +25,7 @@ from ..settings import NETWORKS, CnnSettings
 from .checkpoint import Checkpoint
 from .device import describe, pick, repeatable
 from .fitting import Fit, Trained, train
-from .inference import TileViews, logits
+from .inference import TileViews, outputs
 from .networks import Net, check_tile, folded, learned, make_network
 from .scaling import Scale
 from .tiles import Tiles
@@ -113,7 +113,7 @@ class Cnn:
         self._said: list[str] = []
         self._tell = say or (lambda text: None)
         self._net: Net | None = None
-        self._scorer: nn.Module | None = None
+        self._body: nn.Module | None = None
         self._scale: Scale | None = None
         self._tile_shape: tuple[int, ...] = (0, 0, 0)
         self._side = 0
@@ -222,7 +222,7 @@ class Cnn:
         with repeatable(self._device):
             trained = train(fit, tiles, numbers, halves)
         self.classes, self._scale = classes, scale
-        self._net, self._scorer = trained.net, folded(trained.net)
+        self._net, self._body = trained.net, folded(trained.net.body)
         self._tile_shape, self._side = tiles.shape, tiles.longest
         truth = numbers[np.asarray(halves[1], dtype=np.intp)]
         judged = (trained.judged, truth)
@@ -253,14 +253,19 @@ class Cnn:
         UsageError
             Before `fit`.
         """
-        _, scorer, _ = self._fitted()
-        views = self._views(inputs, origin)
-        every = self.settings.views
-        found = logits(scorer, views, np.arange(len(inputs)), self.settings, every=every)
-        return found.reshape(-1, len(self.classes)).numpy().astype(np.float64)
+        return self.scores_of(self.embedded(inputs, origin=origin))
 
-    def embedded(self, inputs: Inputs, *, origin: Origin | None = None) -> NDArray[Any]:
-        """Return the pooled features of each tile as it is, which the head makes logits of.
+    def embedded(
+        self, inputs: Inputs, *, origin: Origin | None = None, briefly: bool = False
+    ) -> NDArray[Any]:
+        """Return the pooled features of each tile, the mean over every flip and turn of it.
+
+        Parameters
+        ----------
+        inputs, origin
+            As for `scores`.
+        briefly : bool, optional
+            Of the tile as it is alone.
 
         Returns
         -------
@@ -271,10 +276,28 @@ class Cnn:
         ModelError, DataError, UsageError
             As `scores`.
         """
-        net, *_ = self._fitted()
-        views = self._views(inputs, origin)
-        found = logits(net.body, views, np.arange(len(inputs)), self.settings, every=False)
+        net, body, scale = self._fitted()
+        raw = self._tiles(inputs)
+        if raw.shape[0] != self._tile_shape[0]:
+            raise ModelError(
+                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
+                remedy="give the channels that the model was trained on, in their order",
+            )
+        views = TileViews(raw.prepared(scale.bound(origin)), self.settings, net.crop)
+        every = self.settings.views and not briefly
+        found = outputs(body, views, np.arange(len(inputs)), self.settings, every=every)
         return found.reshape(-1, net.head.in_features).numpy().astype(np.float64)
+
+    def scores_of(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Return the logits of tiles by their pooled features.
+
+        The head is linear: of the mean over views it makes the mean logits.
+        """
+        net, *_ = self._fitted()
+        with torch.inference_mode():
+            seen = torch.from_numpy(np.ascontiguousarray(points, np.float32))
+            bias = net.head.bias.cpu()
+            return (seen @ net.head.weight.cpu().T + bias).numpy().astype(np.float64)
 
     def save(self, folder: Path) -> None:
         """Write `cnn.safetensors` and `cnn.json` into a folder."""
@@ -332,7 +355,7 @@ class Cnn:
             )
         _fill(net, folder / "cnn.safetensors")
         model._net = _placed(net, model._device)
-        model._scorer = folded(model._net)
+        model._body = folded(model._net.body)
         return model
 
     def _facts(
@@ -398,26 +421,15 @@ class Cnn:
         check_tile(settings.network, raw.shape)
         return raw
 
-    def _views(self, inputs: Inputs, origin: Origin | None) -> TileViews:
-        """Return tiles as the network that has learned sees them."""
-        net, _, scale = self._fitted()
-        raw = self._tiles(inputs)
-        if raw.shape[0] != self._tile_shape[0]:
-            raise ModelError(
-                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
-                remedy="give the channels that the model was trained on, in their order",
-            )
-        return TileViews(raw.prepared(scale.bound(origin)), self.settings, net.crop)
-
     def _fresh(self, channels: int, classes: int, seed: int) -> Net:
         torch.manual_seed(seed)
         net = make_network(self.settings, channels=channels, classes=classes, say=self._say)
         return _placed(net, self._device)
 
     def _fitted(self) -> tuple[Net, nn.Module, Scale]:
-        if self._net is None or self._scorer is None or self._scale is None:
+        if self._net is None or self._body is None or self._scale is None:
             raise UsageError("this model has learned nothing yet", remedy="call fit or load first")
-        return self._net, self._scorer, self._scale
+        return self._net, self._body, self._scale
 
 
 def _placed(net: Net, device: torch.device) -> Net:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from ...errors import DataError
 from ..settings import CnnSettings
 from .checkpoint import Checkpoint, Saved
-from .inference import logits
+from .inference import outputs
 from .learning import Examples, Learner, Pace, class_weights, steps_in_a_pass
 from .networks import Net
 
@@ -185,7 +185,7 @@ def _judge(net: Net, judged: Examples, settings: CnnSettings) -> tuple[float, fl
     """Return the loss and the accuracy over examples, each class that they hold counting alike."""
     numbers = judged.numbers[judged.index]
     weights = class_weights(numbers, judged.classes)
-    found = logits(net, judged.source, judged.index, settings, every=False)
+    found = outputs(net, judged.source, judged.index, settings, every=False)
     truth = torch.from_numpy(numbers)
     loss = functional.cross_entropy(found, truth, weight=weights)
     right = (found.argmax(dim=1) == truth).float() * weights[truth]
