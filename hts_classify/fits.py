@@ -175,17 +175,21 @@ class Step:
     path: str
     fold: int
     """From 0, or `UNFOLDED` for all labelled wells."""
+    repeat: int = 1
+    """Which dealing of the folds, counted from 1."""
 
     @property
     def name(self) -> str:
         """What its files and costs are called."""
-        return f"{self.path}-{'all' if self.fold == UNFOLDED else f'fold{self.fold}'}"
+        again = f"-repeat{self.repeat}" if self.repeat > 1 else ""
+        return f"{self.path}-{'all' if self.fold == UNFOLDED else f'fold{self.fold}'}{again}"
 
     @property
     def title(self) -> str:
         """What people call it."""
         fold = "all wells" if self.fold == UNFOLDED else f"fold {self.fold + 1}"
-        return f"{TITLES[self.path]}, {fold}"
+        again = f", repeat {self.repeat}" if self.repeat > 1 else ""
+        return f"{TITLES[self.path]}, {fold}{again}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,19 +203,27 @@ class Fits:
     """What the pass left."""
     folds: Folds
     seed: int
+    """These two of the first repeat, which is the run."""
     cnn: CnnSettings
     aggregate: Aggregate
     card: Mapping[str, Any]
     """What a model has to know of its inputs to be used on another plate (JSON)."""
     key: str
-    """A hash of all that the results follow from."""
+    """A hash of all that the results follow from, but for how many repeats there are."""
+    repeats: tuple[Folds, ...] = ()
+    """Folds of the second repeat and of those after it. They follow from what `key` hashes, so
+    that repeats can be added to a run, or left out, and no fit is done twice."""
+
+    def dealt(self, step: Step) -> Folds:
+        """Return the folds of a step's repeat."""
+        return (self.folds, *self.repeats)[step.repeat - 1]
 
     def shard(self, step: Step) -> Path:
         """Return where a step's calls are kept."""
         return self.out / "predictions" / f"{step.name}-{self.key}.parquet"
 
     def profiles(self, step: Step) -> Path:
-        """Return where a step keeps how its model sees each well: a row a well.
+        """Return where a step of the first repeat keeps how its model sees each well: a row a well.
 
         Columns are the plate, the well, whether the model was trained on it (`TRAINED`), and
         `PROFILE` with a number each: the mean over the well's inputs of `Classifier.embedded`.
@@ -226,7 +238,7 @@ class Fits:
         """Tell whether a step's calls are there, and its model where that is kept."""
         return (
             _is_whole(self.shard(step))
-            and self.profiles(step).exists()
+            and (step.repeat > 1 or self.profiles(step).exists())
             and (step.fold != UNFOLDED or self._is_saved(step.path))
         )
 
@@ -251,8 +263,9 @@ class Fits:
         on_epoch, say : callable, optional
             Told rounds, and what should be known.
         """
-        training, tested = self._wells(step.fold)
-        unit, splits = inner_splits(self.folds.wells[training], seed=self.seed)
+        training, tested = self._wells(step)
+        folds = self.dealt(step)
+        unit, splits = inner_splits(folds.wells[training], seed=folds.seed)
         learn, score = self._fields_of(training), self._fields_of(tested).index.to_numpy(np.intp)
         if learn[TARGET].nunique() < 2:
             raise DesignError(
@@ -282,7 +295,7 @@ class Fits:
             inputs,
             list(shown[TARGET]),
             inner=inner,
-            seed=self.seed,
+            seed=folds.seed,
             origin=Origin(shown[PLATE].to_numpy(), controls, rows),
         )
         train_s = perf_counter() - begun
@@ -298,8 +311,9 @@ class Fits:
         if step.fold == UNFOLDED:
             model.save(self.out / MODELS)
             write_json(self.out / MODELS / _CARD, dict(self.card))
-        with whole(self.profiles(step)) as part:
-            self._profiles(model, learn, score, controls).to_parquet(part, index=False)
+        if step.repeat == 1:
+            with whole(self.profiles(step)) as part:
+                self._profiles(model, learn, score, controls).to_parquet(part, index=False)
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -340,18 +354,20 @@ class Fits:
         folder = self.out / MODELS
         return (folder / _CARD).exists() and len(list(folder.glob(f"{path}.*"))) == 2
 
-    def _wells(self, fold: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _wells(self, step: Step) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Mark the wells that a fit learns from, and those that it calls."""
-        if fold != UNFOLDED:
-            return self.folds.training(fold), self.folds.tested(fold)
-        labelled = (self.folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
+        folds = self.dealt(step)
+        if step.fold != UNFOLDED:
+            return folds.training(step.fold), folds.tested(step.fold)
+        labelled = (folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
         return labelled, ~labelled
 
     def _controls(self, step: Step) -> dict[str, Inputs]:
         """Return each plate's negative controls, but for those that this step's fold scores."""
         if step.path != "cnn":
             return {}
-        wells = self.folds.wells[usable_controls(self.folds, step.fold)]
+        folds = self.dealt(step)
+        wells = folds.wells[usable_controls(folds, step.fold)]
         return controls_of(step.path, self.features, self.tiles, wells)
 
     def _fields_of(self, wells: NDArray[np.bool_]) -> pd.DataFrame:

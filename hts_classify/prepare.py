@@ -30,7 +30,7 @@ from .plate import (
 )
 from .predictions import Aggregate, check_aggregate
 from .seen import check_crops
-from .splits import Folds, choose_split, inner_splits, make_folds
+from .splits import Folds, choose_split, inner_splits, make_repeats
 from .tiles import Scale
 from .timings import Timings
 from .vocabulary import CONTROL, METADATA, PLATE, FeatureKind
@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["Job", "RunSettings", "deal", "prepare"]
 
 _EIGHTH: Final = (1, 8)
-_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers", "screen_plates", "raters"}
+_SAID_ELSEWHERE: Final = {
+    *("platemap", "device", "scheduler", "workers", "screen_plates", "raters"),
+    "repeats",  # so that a finished run can be given more of them
+}
 _VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
 
 
@@ -68,6 +71,9 @@ class RunSettings:
     """Folds at the most."""
     seed: int = 0
     """Seed of folds and training."""
+    repeats: int = 1
+    """How often folds are dealt and learned from, by `seed`, `seed + 1`, …: the first is the run,
+    the others say how far the seed alone moves it. A finished run can be given more."""
     features: FeatureKind = "pftas"
     """How TAS thresholds are set."""
     full_scale: int | None = None
@@ -146,11 +152,12 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
             remedy="name each once, and not the target: paths are held against that anyway",
         )
     split = choose_split(wells, settings.split)
-    folds = deal(wells, target, split, settings)
-    for fold in range(folds.count):
-        inner_splits(folds.wells[folds.training(fold)], seed=settings.seed)
-        if settings.cnn.scaling == "controls":
-            _check_controls(folds, fold)
+    folds, *repeats = deal(wells, target, split, settings)
+    for dealt in (folds, *repeats):
+        for fold in range(dealt.count):
+            inner_splits(dealt.wells[dealt.training(fold)], seed=dealt.seed)
+            if settings.cnn.scaling == "controls":
+                _check_controls(dealt, fold)
     if settings.cnn.weights:
         classes = wells[target].nunique()
         check_network(settings.cnn, channels=len(plates[0].channels), classes=classes)
@@ -193,6 +200,10 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         ),
         *dict.fromkeys(note for plate in plates for note in plate.notes),
         f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
+        *(
+            f"{settings.repeats} repeats, by the seeds {folds.seed} to {last.seed}"
+            for last in repeats[-1:]
+        ),
         *folds.notes,
     )
     return Job(
@@ -307,10 +318,11 @@ def _read_platemaps(
     return pd.concat(tables, ignore_index=True)
 
 
-def deal(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:
-    """Deal wells into folds as the settings say."""
-    return make_folds(
+def deal(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> list[Folds]:
+    """Deal wells into folds as the settings say, once for each repeat."""
+    return make_repeats(
         wells,
+        repeats=settings.repeats,
         target=target,
         split=split,
         unscored=settings.unscored,
