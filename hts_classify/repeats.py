@@ -147,7 +147,7 @@ def compare_repeats(tables: Sequence[pd.DataFrame], seeds: Sequence[int]) -> Rep
     low_p = None
     if repeats[0].difference.p is not None:
         low_p = {path: sum(_leads(one, path) and _is_low(one) for one in repeats) for path in PATHS}
-    spread = _spread(differences)
+    spread, same_folds = _spread(differences), all(one.same_folds for one in repeats)
     return Repeats(
         repeats=repeats,
         wells=len(wells[0]),
@@ -156,8 +156,15 @@ def compare_repeats(tables: Sequence[pd.DataFrame], seeds: Sequence[int]) -> Rep
         ahead=ahead,
         low_p=low_p,
         steady={path: _steady([one[path] for one in wells]) for path in PATHS},
-        same_folds=all(one.same_folds for one in repeats),
-        said=_said(len(repeats), ahead, low_p, spread, repeats[0].difference.interval),
+        same_folds=same_folds,
+        said=_said(
+            len(repeats),
+            ahead,
+            low_p,
+            spread,
+            repeats[0].difference.interval,
+            same_folds=same_folds,
+        ),
     )
 
 
@@ -219,8 +226,10 @@ def _said(
     low_p: Mapping[str, int] | None,
     spread: Spread,
     interval: tuple[float, float] | None,
+    *,
+    same_folds: bool,
 ) -> str:
-    low = "" if low_p is None else f" (p below 0.05 in {sum(low_p.values())} of the {count})"
+    low = "" if low_p is None else f" (p below 0.05 in {sum(low_p.values())} of {count})"
     first, second = (_NAMES[path] for path in PATHS)
     lead = f"{first} less {second}"
     if spread.least == spread.most:
@@ -232,7 +241,8 @@ def _said(
             f" {_points(spread.most)} points: the seed alone moves it by {width:.1f} points,"
             f" {_held_against(width, interval)}"
         )
-    return f"Over {count} seeds {_order(count, ahead)}{low}; {moved}"
+    of = " of training, with the folds the same," if same_folds else ""
+    return f"Over {count} seeds{of} {_order(count, ahead)}{low}; {moved}"
 
 
 def _order(count: int, ahead: Mapping[str, int]) -> str:
