@@ -13,10 +13,11 @@ from .compare import compare
 from .evaluate import positions
 from .files import read_json, write_json
 from .fits import MODELS, Fits, Step
-from .predictions import treatments, with_proba, write_table
+from .predictions import treatments, with_proba, with_wells, write_table
 from .raters import with_raters
+from .repeating import first_repeat, repeated
 from .report import draw, load_record, write_cards
-from .vocabulary import PLATE, SCORE, TARGET, WELL, columns_with
+from .vocabulary import PLATE, TARGET, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ def conclude(
     fits : Fits
         What was fitted.
     shards : mapping
-        The calls of each step.
+        The calls of each step, of every repeat.
     wells : DataFrame
         Every well of the plate map, also those of which no field is left.
     target : str
@@ -54,6 +55,7 @@ def conclude(
         Columns with what people called the wells.
     """
     out, folds = fits.out, fits.folds
+    every, shards = shards, first_repeat(shards)
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
     table = _table(fits, shards)
     probable = with_proba(
@@ -80,6 +82,7 @@ def conclude(
         "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
         "separations": [asdict(plate) for plate in separations(probable)],
         "doses": [asdict(dose) for dose in dose_responses(probable)],
+        "repeats": repeated(fits, every, probable, proba=proba),
         "training": {step.name: card for step, card in cards.items()},
     }
     write_json(out / "comparison.json", comparison)
@@ -94,11 +97,7 @@ def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.concat([pd.read_parquet(shard) for shard in shards.values()], ignore_index=True)
-    columns, scores = [str(column) for column in table], sorted(columns_with(SCORE, table))
-    wells = fits.folds.wells
-    about = wells[[c for c in wells if c in (PLATE, WELL) or c not in columns]]
-    table = table.merge(about, on=[PLATE, WELL], how="left")
-    table = table[[*(column for column in table if column not in scores), *scores]]
+    table = with_wells(table, fits.folds.wells)
     by_treatment = treatments(table, aggregate=fits.aggregate)
     return pd.concat([table, by_treatment], ignore_index=True) if len(by_treatment) else table
 

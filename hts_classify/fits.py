@@ -201,17 +201,21 @@ class Step:
     path: str
     fold: int
     """From 0, or `UNFOLDED` for all labelled wells."""
+    repeat: int = 1
+    """Which dealing of the folds, counted from 1."""
 
     @property
     def name(self) -> str:
         """What its files and costs are called."""
-        return f"{self.path}-{'all' if self.fold == UNFOLDED else f'fold{self.fold}'}"
+        again = f"-repeat{self.repeat}" if self.repeat > 1 else ""
+        return f"{self.path}-{'all' if self.fold == UNFOLDED else f'fold{self.fold}'}{again}"
 
     @property
     def title(self) -> str:
         """What people call it."""
         fold = "all wells" if self.fold == UNFOLDED else f"fold {self.fold + 1}"
-        return f"{TITLES[self.path]}, {fold}"
+        again = f", repeat {self.repeat}" if self.repeat > 1 else ""
+        return f"{TITLES[self.path]}, {fold}{again}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +229,7 @@ class Fits:
     """What the pass left."""
     folds: Folds
     seed: int
+    """These two of the first repeat, which is the run."""
     normalise: Normalisation
     """How TAS features of each plate are brought to the scale of its controls."""
     cnn: CnnSettings
@@ -232,14 +237,21 @@ class Fits:
     card: Mapping[str, Any]
     """What a model has to know of its inputs to be used on another plate (JSON)."""
     key: str
-    """A hash of all that the results follow from."""
+    """A hash of all that the results follow from, but for how many repeats there are."""
+    repeats: tuple[Folds, ...] = ()
+    """Folds of the second repeat and of those after it. They follow from what `key` hashes, so
+    that repeats can be added to a run, or left out, and no fit is done twice."""
+
+    def dealt(self, step: Step) -> Folds:
+        """Return the folds of a step's repeat."""
+        return (self.folds, *self.repeats)[step.repeat - 1]
 
     def shard(self, step: Step) -> Path:
         """Return where a step's calls are kept."""
         return self.out / "predictions" / f"{step.name}-{self.key}.parquet"
 
     def profiles(self, step: Step) -> Path:
-        """Return where a step keeps how its model sees each well: a row a well.
+        """Return where a step of the first repeat keeps how its model sees each well: a row a well.
 
         Columns are the plate, the well, whether the model was trained on it (`TRAINED`), and
         `PROFILE` with a number each: the mean over the well's inputs of `Classifier.embedded`.
@@ -254,7 +266,7 @@ class Fits:
         """Tell whether a step's calls are there, and its model where that is kept."""
         return (
             _is_whole(self.shard(step))
-            and self.profiles(step).exists()
+            and (step.repeat > 1 or self.profiles(step).exists())
             and (step.fold != UNFOLDED or self._is_saved(step.path))
         )
 
@@ -279,8 +291,9 @@ class Fits:
         on_epoch, say : callable, optional
             Told rounds, and what should be known.
         """
-        training, tested = self._wells(step.fold)
-        unit, splits = inner_splits(self.folds.wells[training], seed=self.seed)
+        training, tested = self._wells(step)
+        folds = self.dealt(step)
+        unit, splits = inner_splits(folds.wells[training], seed=folds.seed)
         learn, score = self._fields_of(training), self._fields_of(tested).index.to_numpy(np.intp)
         if learn[TARGET].nunique() < 2:
             raise DesignError(
@@ -297,7 +310,7 @@ class Fits:
         controls = self._controls(step)
         model = make(
             step.path,
-            normalise=self._normalisations(step.fold),
+            normalise=self._normalisations(step),
             settings=self.cnn,
             device=device,
             channels=self.card["channels"],
@@ -311,7 +324,7 @@ class Fits:
             inputs,
             list(shown[TARGET]),
             inner=inner,
-            seed=self.seed,
+            seed=folds.seed,
             origin=Origin(shown[PLATE].to_numpy(), controls, rows, self._control_fields(step)),
         )
         train_s = perf_counter() - begun
@@ -327,9 +340,10 @@ class Fits:
         if step.fold == UNFOLDED:
             model.save(self.out / MODELS)
             write_json(self.out / MODELS / _CARD, dict(self.card))
-        with whole(self.profiles(step)) as part:
-            sights = self._profiles(model, learn.index.to_numpy(np.intp), found, controls)
-            sights.to_parquet(part, index=False)
+        if step.repeat == 1:
+            with whole(self.profiles(step)) as part:
+                sights = self._profiles(model, learn.index.to_numpy(np.intp), found, controls)
+                sights.to_parquet(part, index=False)
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -365,11 +379,12 @@ class Fits:
         folder = self.out / MODELS
         return (folder / _CARD).exists() and len(list(folder.glob(f"{path}.*"))) == 2
 
-    def _wells(self, fold: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _wells(self, step: Step) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Mark the wells that a fit learns from, and those that it calls."""
-        if fold != UNFOLDED:
-            return self.folds.training(fold), self.folds.tested(fold)
-        labelled = (self.folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
+        folds = self.dealt(step)
+        if step.fold != UNFOLDED:
+            return folds.training(step.fold), folds.tested(step.fold)
+        labelled = (folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
         return labelled, ~labelled
 
     def _controls(self, step: Step) -> dict[str, Inputs]:
@@ -379,15 +394,17 @@ class Fits:
         )
         if unused:
             return {}
-        wells = self.folds.wells[usable_controls(self.folds, step.fold)]
+        folds = self.dealt(step)
+        wells = folds.wells[usable_controls(folds, step.fold)]
         return controls_of(step.path, self.features, self.tiles, wells)
 
     def _control_fields(self, step: Step) -> dict[str, NDArray[np.intp]]:
         """Return the row of `features` that each of a plate's TAS controls is of."""
-        wells = self.folds.wells[usable_controls(self.folds, step.fold)]
+        folds = self.dealt(step)
+        wells = folds.wells[usable_controls(folds, step.fold)]
         return control_rows(self.features, wells) if step.path == "tas_svm" else {}
 
-    def _normalisations(self, fold: int) -> tuple[Method, ...]:
+    def _normalisations(self, step: Step) -> tuple[Method, ...]:
         """Return what a fit of TAS chooses from: what was asked for, or all that is possible.
 
         Of one plate `standard` and `robust` move and stretch each feature as a whole, which the
@@ -395,8 +412,9 @@ class Fits:
         """
         if self.normalise != "auto":
             return (self.normalise,)
-        wells = self.folds.wells
-        of = wells.loc[usable_controls(self.folds, fold), PLATE].value_counts()
+        folds = self.dealt(step)
+        wells = folds.wells
+        of = wells.loc[usable_controls(folds, step.fold), PLATE].value_counts()
         fewest = int(of.reindex(wells[PLATE].unique(), fill_value=0).min())
         possible = METHODS if wells[PLATE].nunique() > 1 else ("none", "tvn")
         return tuple(method for method in possible if least_wells(method) <= fewest)

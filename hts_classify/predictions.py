@@ -51,6 +51,7 @@ __all__ = [
     "treatments",
     "with_calls",
     "with_proba",
+    "with_wells",
     "write_table",
 ]
 
@@ -186,6 +187,22 @@ def with_proba(table: pd.DataFrame, temperatures: Mapping[tuple[str, int], float
     found[unseen] = np.nan
     columns = {f"{PROBA}{name.removeprefix(SCORE)}": found[:, k] for k, name in enumerate(names)}
     return table.assign(**columns)
+
+
+def with_wells(table: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
+    """Add to calls what the plate map and the folds say of their wells; scores stand last.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Calls.
+    wells : DataFrame
+        One row a well. Of columns that both have, those of `table` stand.
+    """
+    columns, scores = [str(column) for column in table], sorted(columns_with(SCORE, table))
+    about = wells[[c for c in wells if c in (PLATE, WELL) or c not in columns]]
+    table = table.merge(about, on=[PLATE, WELL], how="left")
+    return table[[*(column for column in table if column not in scores), *scores]]
 
 
 def write_table(stem: Path, table: pd.DataFrame) -> None:

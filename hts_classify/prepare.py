@@ -31,7 +31,7 @@ from .plate import (
 )
 from .predictions import Aggregate, check_aggregate
 from .seen import check_crops
-from .splits import Folds, choose_split, inner_splits, make_folds
+from .splits import Folds, choose_split, inner_splits, make_repeats
 from .tiles import Scale
 from .timings import Timings
 from .vocabulary import CONTROL, METADATA, PLATE, FeatureKind
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["Job", "RunSettings", "deal", "prepare"]
 
 _EIGHTH: Final = (1, 8)
-_SAID_ELSEWHERE: Final = {"platemap", "device", "scheduler", "workers", "screen_plates", "raters"}
+_SAID_ELSEWHERE: Final = {
+    *("platemap", "device", "scheduler", "workers", "screen_plates", "raters"),
+    "repeats",  # so that a finished run can be given more of them
+}
 _VERSIONED: Final = ("hts_classify", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
 
 
@@ -69,6 +72,9 @@ class RunSettings:
     """Folds at the most."""
     seed: int = 0
     """Seed of folds and training."""
+    repeats: int = 1
+    """How often folds are dealt and learned from, by `seed`, `seed + 1`, …: the first is the run,
+    the others say how far the seed alone moves it. A finished run can be given more."""
     features: FeatureKind = "pftas"
     """How TAS thresholds are set."""
     full_scale: int | None = None
@@ -152,13 +158,14 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
             remedy="name each once, and not the target: paths are held against that anyway",
         )
     split = choose_split(wells, settings.split)
-    folds = deal(wells, target, split, settings)
-    for fold in range(folds.count):
-        inner_splits(folds.wells[folds.training(fold)], seed=settings.seed)
-        if settings.cnn.scaling == "controls":
-            _check_controls(folds, fold, "--scaling")
-        if settings.normalise != "auto" and (least := least_wells(settings.normalise)):
-            _check_controls(folds, fold, "--normalise", least)
+    folds, *repeats = deal(wells, target, split, settings)
+    for dealt in (folds, *repeats):
+        for fold in range(dealt.count):
+            inner_splits(dealt.wells[dealt.training(fold)], seed=dealt.seed)
+            if settings.cnn.scaling == "controls":
+                _check_controls(dealt, fold, "--scaling")
+            if settings.normalise != "auto" and (least := least_wells(settings.normalise)):
+                _check_controls(dealt, fold, "--normalise", least)
     if settings.cnn.weights:
         classes = wells[target].nunique()
         check_network(settings.cnn, channels=len(plates[0].channels), classes=classes)
@@ -202,6 +209,10 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         *dict.fromkeys(note for plate in plates for note in plate.notes),
         *_unused_controls(folds, settings),
         f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
+        *(
+            f"{settings.repeats} repeats, by the seeds {folds.seed} to {last.seed}"
+            for last in repeats[-1:]
+        ),
         *folds.notes,
     )
     return Job(
@@ -329,10 +340,11 @@ def _read_platemaps(
     return pd.concat(tables, ignore_index=True)
 
 
-def deal(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> Folds:
-    """Deal wells into folds as the settings say."""
-    return make_folds(
+def deal(wells: pd.DataFrame, target: str, split: str, settings: RunSettings) -> list[Folds]:
+    """Deal wells into folds as the settings say, once for each repeat."""
+    return make_repeats(
         wells,
+        repeats=settings.repeats,
         target=target,
         split=split,
         unscored=settings.unscored,

@@ -29,6 +29,7 @@ from .fits import Fits
 from .plate import store_stem
 from .prepare import Job, RunSettings, deal, prepare
 from .progress import Progress
+from .repeating import write_folds
 from .seen import keep_seen
 from .shards import TILE_ROW
 from .splits import Folds
@@ -97,7 +98,7 @@ def run(
     if lost := read - len(extraction.features):
         progress.note(f"fields without an object, left out of both paths: {lost} (failures.csv)")
     crops = [] if job.asked.crops == "none" else [job.out / "crops.parquet"]
-    folds = _folds(job, extraction, progress)
+    folds, *repeats = _folds(job, extraction, progress)
     fits = Fits(
         out=job.out,
         features=extraction.features,
@@ -115,6 +116,7 @@ def run(
             job.out / "folds.csv",
             read_json(job.out / "run.json"),
         ),
+        repeats=tuple(repeats),
     )
     audited = _audited(extraction, fits, progress)
     trial = Trial(fits=fits, devices=job.devices, timings=job.timings, progress=progress)
@@ -148,7 +150,7 @@ def _pass(job: Job, progress: Progress) -> Extraction:
         )
 
 
-def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
+def _folds(job: Job, extraction: Extraction, progress: Progress) -> list[Folds]:
     """Deal the wells that have a field for both paths into folds, and write them down."""
     read = extraction.features[[PLATE, WELL]].drop_duplicates()
     wells = job.wells.merge(read, on=[PLATE, WELL], how="inner")
@@ -157,13 +159,14 @@ def _folds(job: Job, extraction: Extraction, progress: Progress) -> Folds:
     for name in lost:
         progress.note(f"class {name} is left out: no field is left of its wells")
     unscored = tuple(name for name in job.settings.unscored if name not in lost)
-    folds = deal(wells, job.target, job.split, replace(job.settings, unscored=unscored))
-    for note in folds.notes:
+    dealt = deal(wells, job.target, job.split, replace(job.settings, unscored=unscored))
+    for note in dealt[0].notes:
         if note not in job.notes:
             progress.note(note)
     with whole(job.out / "folds.csv") as part:
-        folds.wells[[PLATE, WELL, TARGET, GROUP, FOLD, ROLE]].to_csv(part, index=False)
-    return folds
+        dealt[0].wells[[PLATE, WELL, TARGET, GROUP, FOLD, ROLE]].to_csv(part, index=False)
+    write_folds(job.out, dealt[1:])
+    return dealt
 
 
 def _audited(extraction: Extraction, fits: Fits, progress: Progress) -> dict[str, Any]:

@@ -188,6 +188,7 @@ def compare_runs(folders: Sequence[str | Path]) -> RunsComparison:
         notes=(
             *_well_notes(runs, shared, disputed),
             *_design_notes(runs, own_counts, joined),
+            *_seed_notes(runs),
             *_contestant_notes(contestants),
         ),
     )
@@ -434,6 +435,16 @@ def _design_notes(runs: Sequence[_Run], own_counts: Sequence[int], joined: int) 
     if len({run.record.machine for run in runs}) > 1:
         own = "; ".join(f"{run.name}: {run.record.machine}" for run in runs)
         yield f"the runs' machines differ ({own}): their fields/s do not compare"
+
+
+def _seed_notes(runs: Sequence[_Run]) -> Iterator[str]:
+    for run in runs:
+        if again := run.record.comparison.get("repeats"):
+            least, most = (100 * again["difference"][name] for name in ("least", "most"))
+            yield (
+                f"of {run.name} the first of {len(again['repeats'])} seeds counts; over all of them"
+                f" the difference between its paths went from {least:+.1f} to {most:+.1f} points"
+            )
 
 
 def _contestant_notes(contestants: Sequence[Contestant]) -> Iterator[str]:

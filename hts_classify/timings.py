@@ -15,7 +15,7 @@ from .errors import DataError
 from .files import read_json, write_json
 from .vocabulary import PATHS
 
-__all__ = ["PathCost", "Timings", "path_costs", "stopwatch"]
+__all__ = ["PathCost", "Timings", "path_costs", "repeats_cost", "stopwatch"]
 
 
 def stopwatch() -> Callable[[], float]:
@@ -88,7 +88,8 @@ class PathCost:
     score_s: float
     """Scoring a field whose input is in memory with a trained model."""
     train_s: float
-    """All fits of the run together: each fold's and the one on all labelled wells."""
+    """All fits of the run together: each fold's and the one on all labelled wells. Those of
+    repeats with other seeds are not among them (`repeats_cost`): a run is one repeat."""
     fits: int
 
     @property
@@ -157,3 +158,29 @@ def path_costs(content: Mapping[str, Any]) -> list[PathCost]:
             remedy="delete the run's folder and run again",
         ) from None
     return costs
+
+
+def repeats_cost(content: Mapping[str, Any], repeats: int) -> tuple[int, float]:
+    """Return how many fits of the repeats after the first were timed, and their seconds together.
+
+    Parameters
+    ----------
+    content : mapping
+        The parsed file.
+    repeats : int
+        Repeats of the run, with the first.
+
+    Examples
+    --------
+    >>> fit = {"train_s": 3.0, "score_s": 0.5}
+    >>> held = {"fits": {"cnn-fold0": fit}, "repeats": {"cnn-fold0-repeat2": fit}}
+    >>> repeats_cost(held, 2), repeats_cost(held, 1)
+    ((1, 3.5), (0, 0.0))
+    """
+    counted = {str(repeat) for repeat in range(2, repeats + 1)}
+    own = [
+        fit["train_s"] + fit["score_s"]
+        for name, fit in content.get("repeats", {}).items()
+        if name.rpartition("-repeat")[2] in counted
+    ]
+    return len(own), float(sum(own))

@@ -4,6 +4,9 @@ One fit is one step (`fits`). Its calls go into a shard named after everything t
 from, so that a step is done once and a stopped run goes on with the next; the CNN's goes on with
 the round at which it stopped. The models trained on all labelled wells are saved; they call the
 wells that have no class. Several devices share the CNN's fits.
+
+Repeats with other seeds come last, and are fits of folds alone: what is kept is the run's. What
+they cost is noted apart (`repeats` in `timings.json`), so that a run's cost is that of one.
 """
 
 from __future__ import annotations
@@ -42,7 +45,15 @@ class Trial:
         steps = [
             Step(path, fold) for path in PATHS for fold in (*range(self.fits.folds.count), UNFOLDED)
         ]
+        later = [
+            Step(path, fold, repeat)
+            for repeat, folds in enumerate(self.fits.repeats, 2)
+            for path in PATHS
+            for fold in range(folds.count)
+        ]
         self.timings.keep("fits", {step.name for step in steps})
+        self._keep_costs_of_repeats()
+        steps += later
         todo = [step for step in steps if not self.fits.is_done(step)]
         shared = [step for step in todo if step.path == "cnn" and len(self.devices) > 1]
         cache: dict[Any, Any] = {}
@@ -79,11 +90,18 @@ class Trial:
                 advance(1)
 
     def _note(self, step: Step, cost: dict[str, float]) -> None:
-        self.timings.note("fits", step.name, cost=cost)
+        self.timings.note("fits" if step.repeat == 1 else "repeats", step.name, cost=cost)
         held = [self.timings.content.get("peak_memory"), peak_memory()]
         most = max((size for size in held if size is not None), default=None)
         self.timings.note(cost={"peak_memory": most})
         self.timings.save()
+
+    def _keep_costs_of_repeats(self) -> None:
+        """Forget what repeats cost whose calls are gone; those of more than are asked for stay."""
+        if held := self.timings.content.get("repeats"):
+            kept = {file.name for file in (self.fits.out / "predictions").glob("*.parquet")}
+            names = {name for name in held if f"{name}-{self.fits.key}.parquet" in kept}
+            self.timings.keep("repeats", names)
 
     def _forget_stale(self) -> None:
         """Remove what earlier runs left here that was made from something else."""

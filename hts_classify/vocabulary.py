@@ -34,9 +34,11 @@ __all__ = [
     "PLATE",
     "PROBA",
     "PROFILE",
+    "REPEAT",
     "ROLE",
     "SCORE",
     "SCORED",
+    "SEED",
     "SITE",
     "TARGET",
     "TIMEPOINT",
@@ -114,6 +116,10 @@ MARGIN: Final = "Margin"
 SCORE: Final = "Score_"
 PROBA: Final = "Proba_"
 """Columns of `folds.csv` and of the predictions."""
+
+REPEAT: Final = "Repeat"
+SEED: Final = "Seed"
+"""Columns of repeats with other seeds: which one it is, from 1 (the run itself), and its seed."""
 
 PROFILE: Final = "Profile_"
 TRAINED: Final = "Trained"

@@ -11,6 +11,7 @@ import pytest
 
 from hts_classify import RunSettings, run
 from hts_classify.models import CnnSettings
+from hts_classify.report import load_record, summary
 from hts_classify.vocabulary import COMPOUND, PATHS, PLATE, WELL
 
 
@@ -30,7 +31,7 @@ class Recorder:
         rows = inputs[np.arange(len(inputs))][:, 0]
         self.now = {"path": self.name, "learn": rows, "targets": targets, "scored": []}
         self.now["inner"] = [(rows[learn], rows[judge]) for learn, judge in inner]
-        self.now |= {"origin": origin, "options": self.options}
+        self.now |= {"origin": origin, "options": self.options, "seed": seed}
         state = self.options["checkpoint"] / "state"
         self.now["went_on"] = state.exists()
         Recorder.fits.append(self.now)
@@ -203,6 +204,47 @@ def test_tas_is_normalised_by_controls_that_neither_the_fold_nor_an_inner_split_
     assert offered == {("none",)}  # five control wells at most, of one plate
     others = [fit["options"]["normalise"] for fit in recording.fits if fit["path"] == "cnn"]
     assert set(others) == {("none",)}
+
+
+def test_repeats_learn_by_their_own_seeds_and_folds_and_save_nothing(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> None:
+    out = run(tiny_plate, replace(quick, seed=3, repeats=3), out=tmp_path / "run")
+    fields = about_fields(out)
+    once, later = recording.fits[: 2 * 5], recording.fits[2 * 5 :]
+    assert {fit["seed"] for fit in once} == {3}
+    assert [fit["seed"] for fit in later] == [4] * 8 + [5] * 8
+    assert not any(len(fit["learn"]) == len(fields) for fit in later)
+    folds = pd.read_csv(out / "repeat_folds.csv")
+    for number, seed in ((2, 4), (3, 5)):
+        own = folds[folds["Repeat"] == number]
+        parts = {frozenset(part) for _, part in own.groupby("Fold")[WELL]}
+        fits = [fit for fit in later if fit["seed"] == seed]
+        for path in PATHS:
+            tested = [fit["scored"] for fit in fits if fit["path"] == path]
+            assert {frozenset(fields[WELL].iloc[rows]) for rows in tested} == parts
+            assert sorted(np.concatenate(tested)) == list(range(len(fields)))
+    for fit in later:
+        learnt, tested = (set(fields[COMPOUND].iloc[fit[key]]) for key in ("learn", "scored"))
+        assert not learnt & tested
+        for learn, judge in fit["inner"]:
+            assert set(learn) | set(judge) == set(fit["learn"])
+    assert len(list((out / "predictions").glob("profiles-*"))) == 2 * 5
+
+
+def test_where_chance_deals_no_folds_repeats_say_that_training_alone_differs(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> None:
+    settings = replace(quick, split="nsc", repeats=2)
+    out = run(tiny_plate, settings, out=tmp_path / "run")
+    assert [fit["seed"] for fit in recording.fits] == [0] * 2 * 13 + [1] * 2 * 12
+    record = load_record(out)
+    (note,) = record.comparison["fold_notes"]
+    assert note.startswith("all 2 repeats have the same folds (leave-one-compound-out")
+    assert note in record.warnings()
+    assert record.comparison["repeats"]["same_folds"]
+    assert "Over 2 seeds of training, with the folds the same, " in "\n".join(summary(record))
+    assert "trains anew on the same folds" in (out / "report.html").read_text()
 
 
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_command_goes_on(

@@ -53,6 +53,14 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=int, default=5, help="folds at the most (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of folds and training")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=1,
+        metavar="N",
+        help="deal the folds and train N times, by this seed and the next ones, to see how far the"
+        " seed alone moves the result (default 1; a finished run can be given more)",
+    )
     add_pass_options(parser)
     parser.add_argument(
         "--normalise",
@@ -112,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
         unscored=tuple(options.unscored_class),
         folds=options.folds,
         seed=options.seed,
+        repeats=options.repeats,
         features=options.features,
         full_scale=options.full_scale,
         normalise=options.normalise,

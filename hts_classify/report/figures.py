@@ -34,6 +34,7 @@ from ..vocabulary import (
 from .learning import learned
 from .method import method
 from .record import Record
+from .repeats import repeats
 from .trust import trust
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def page(record: Record) -> dict[str, Any]:
         "frontier": frontier_points(record),
         "learned": learned(record),
         "trust": trust(record),
+        "again": repeats(record),
         "method": method(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
     }

@@ -11,7 +11,7 @@ from ..cost import Projection, project
 from ..errors import DataError
 from ..files import read_json
 from ..tiles import TileStore
-from ..timings import PathCost, path_costs
+from ..timings import PathCost, path_costs, repeats_cost
 from ..vocabulary import LEVEL, PLATE, SCORE, SITE, columns_with
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Record:
     """What a screen of such plates would cost."""
     peak_memory: int | None
     """Bytes that the run's process held at the most."""
+    repeats_cost: tuple[int, float]
+    """Fits of the repeats after the first, and their seconds: not among `costs`."""
     machine: str
     """What the CNN ran on: `cpu (2 threads)`."""
     plates: tuple[str, ...]
@@ -230,6 +232,9 @@ def load_record(folder: Path) -> Record:
         run=read_json(folder / "run.json"),
         comparison=comparison,
         costs={cost.path: cost for cost in path_costs(timings)},
+        repeats_cost=repeats_cost(
+            timings, len((comparison.get("repeats") or {}).get("repeats", []))
+        ),
         machine=timings.get("machine", "unknown"),
         plates=plates,
         screen=project(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..vocabulary import TITLES
 from .learning import findings
 from .record import Record
+from .repeats import repeats_line
 
 __all__ = ["summary"]
 
@@ -43,7 +44,7 @@ def summary(record: Record) -> list[str]:
             f" ({cost.fields_per_s_without_reading:.0f} without reading);"
             f" {cost.fits} fits in {cost.train_s:.1f} s"
         )
-    lines += ["", *_judged(record)]
+    lines += ["", *_judged(record), *repeats_line(record)]
     lines += [f"note: {warning}" for warning in record.warnings()]
     found = findings(record.comparison)
     lines += [f"note: {finding.line}" for finding in found[:_MOST_FINDINGS]]

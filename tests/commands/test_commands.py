@@ -84,6 +84,7 @@ def test_a_plate_is_short_for_run_but_a_commands_name_wins(
         (["{plate}", "--target", "phenotype", "-o", "{file}/sub"], 1, "Not a directory"),
         (["{plate}", "--target", "phenotype", "--seed", "-1"], 2, "--seed -1"),
         (["--target", "phenotype", "{plate}", "--folds", "1"], 2, "--folds 1"),
+        (["{plate}", "--target", "phenotype", "--repeats", "0"], 2, "--repeats 0; ask for 1"),
         (["bogus"], 1, "neither a plate nor a command"),
         (["demo", "-o", "{foreign}"], 2, "is not empty"),
         (["demo", "-o", "{empty}", "--seed", "-1"], 2, "seed -1"),
