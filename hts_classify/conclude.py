@@ -11,13 +11,14 @@ from .assay import dose_responses, separations
 from .cascade import CASCADE
 from .compare import compare
 from .evaluate import positions
-from .files import read_json, write_json
+from .files import read_json, whole, write_json
 from .fits import MODELS, Fits, Step
-from .predictions import treatments, with_proba, with_wells, write_table
+from .predictions import UNFOLDED, treatments, with_proba, with_wells, write_table
 from .raters import with_raters
 from .repeating import first_repeat, repeated
 from .report import draw, load_record, write_cards
-from .vocabulary import PLATE, TARGET, WELL
+from .unlike import UNLIKE_CARD, flagged, known_wells, with_unlike
+from .vocabulary import PLATE, TARGET, TRAINED, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,8 @@ def conclude(
     raters : sequence of str, optional
         Columns with what people called the wells.
     """
+    import pandas as pd
+
     out, folds = fits.out, fits.folds
     every, shards = shards, first_repeat(shards)
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
@@ -61,7 +64,10 @@ def conclude(
     probable = with_proba(
         table, {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()}
     )
-    write_table(out / "predictions", probable if proba else table)
+    sights = {(s.path, s.fold): pd.read_parquet(fits.profiles(s)) for s in shards}
+    judged, limits = with_unlike(probable if proba else table, sights)
+    write_table(out / "predictions", judged)
+    _keep_known(out / MODELS, sights, limits)
     units = sorted({card["inner_unit"] for card in cards.values()})
     masks = [(folds.training(fold), folds.tested(fold)) for fold in range(folds.count)]
     held = compare(probable)
@@ -79,6 +85,7 @@ def conclude(
         "inner_units": units,
         "audit": audited,
         "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
+        "unlike": [asdict(path) for path in flagged(judged, limits)],
         "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
         "separations": [asdict(plate) for plate in separations(probable)],
         "doses": [asdict(dose) for dose in dose_responses(probable)],
@@ -100,6 +107,19 @@ def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:
     table = with_wells(table, fits.folds.wells)
     by_treatment = treatments(table, aggregate=fits.aggregate)
     return pd.concat([table, by_treatment], ignore_index=True) if len(by_treatment) else table
+
+
+def _keep_known(
+    models: Path,
+    sights: Mapping[tuple[str, int], pd.DataFrame],
+    limits: Mapping[str, float | None],
+) -> None:
+    """Keep with the models what tells wells of other plates that are none of the classes."""
+    for path in limits:
+        seen = sights[path, UNFOLDED]
+        with whole(known_wells(models, path)) as part:
+            seen[seen[TRAINED]].drop(columns=TRAINED).to_parquet(part, index=False)
+    write_json(models / UNLIKE_CARD, dict(limits))
 
 
 def _lost(wells: pd.DataFrame, left: pd.DataFrame, target: str) -> list[list[Any]]:

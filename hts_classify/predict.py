@@ -15,9 +15,9 @@ from .cascading import Unsure, with_cascade
 from .errors import DesignError, ModelError, UsageError
 from .extract import Extraction, PassSettings, extract
 from .files import claim, digest
-from .fits import Scored, called, controls_of, negative_controls, scored
+from .fits import Scored, called, controls_of, negative_controls, profiles, scored
 from .models import device_name, load
-from .models.card import read_card
+from .models.card import damaged, read_card
 from .plate import (
     Columns,
     Plate,
@@ -31,7 +31,8 @@ from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, write
 from .progress import Progress
 from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
-from .vocabulary import CONTROL, LEVEL, PATH, PATHS, PROBA
+from .unlike import UNLIKE_CARD, joined, judged, known_wells, measured
+from .vocabulary import CONTROL, LEVEL, PATH, PATHS, PROBA, PROFILE, TITLES, UNLIKE, columns_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,6 +171,13 @@ def predict(
                 rows = np.flatnonzero(unsure(extraction.features, found[trained[0].name]))
             found[model.name] = _scaled(model, extraction.features, tiles, rows, wells, plate)
     table = _calls(trained, extraction, found, aggregate=aggregate)
+    table = _judged(table, trained, extraction, found, models)
+    far = table[table[UNLIKE].fillna(False)].groupby(PATH).size()
+    if len(far):
+        progress.note(
+            "wells unlike every class that was learned (Unlike): "
+            + ", ".join(f"{TITLES[str(path)]} {count}" for path, count in far.items())
+        )
     if unsure:
         sent = table.loc[(table[PATH] == "cnn") & (table[LEVEL] == "well")]
         every = table.loc[(table[PATH] == "tas_svm") & (table[LEVEL] == "well")]
@@ -205,6 +213,46 @@ def _calls(
         if len(found[model.name].rows)
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _judged(
+    table: pd.DataFrame,
+    trained: list[Classifier],
+    extraction: Extraction,
+    found: dict[str, Scored],
+    models: Path,
+) -> pd.DataFrame:
+    """Add how far each well is from those that the models learned from, and whether too far."""
+    import pandas as pd
+
+    limits = read_card(models / UNLIKE_CARD, tuple(model.name for model in trained))
+    parts = []
+    for model in trained:
+        if not len((said := found[model.name]).rows):
+            continue
+        seen = profiles(extraction.features, said.points, said.rows)
+        known = _known(models, model.name)
+        if columns_with(PROFILE, known) != columns_with(PROFILE, seen):
+            raise damaged(known_wells(models, model.name), f"is of another model than {model.name}")
+        parts.append(judged(measured(seen, known, path=model.name), limits[model.name]))
+    return joined(table, pd.concat(parts, ignore_index=True))
+
+
+def _known(models: Path, path: str) -> pd.DataFrame:
+    """Read how a path's model sees the wells that it learned from."""
+    import pandas as pd
+
+    file = known_wells(models, path)
+    if not file.exists():
+        raise ModelError(
+            f"holds no wells that {path} learned from ({file.name} is absent)",
+            where=str(models),
+            remedy="name the models/ folder of a finished run",
+        )
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
 
 
 def _write(

@@ -21,6 +21,7 @@ __all__ = [
     "COMPOUND",
     "CONCENTRATION",
     "CONTROL",
+    "DISTANCE",
     "FIGURES",
     "FOLD",
     "GROUP",
@@ -45,6 +46,7 @@ __all__ = [
     "TITLES",
     "TRAINED",
     "UNLABELLED",
+    "UNLIKE",
     "UNSCORED",
     "WELL",
     "FeatureKind",
@@ -116,6 +118,11 @@ MARGIN: Final = "Margin"
 SCORE: Final = "Score_"
 PROBA: Final = "Proba_"
 """Columns of `folds.csv` and of the predictions."""
+
+DISTANCE: Final = "Distance"
+UNLIKE: Final = "Unlike"
+"""Columns of the predictions: how far a well is from those that its model learned from, and whether
+that is too far for any of the classes."""
 
 REPEAT: Final = "Repeat"
 SEED: Final = "Seed"

@@ -120,6 +120,8 @@ def streaming(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Slow
     monkeypatch.setattr(
         sys.modules["hts_classify.predict"], "load", lambda name, *_a, **_k: models[name]
     )
+    unchanged = lambda table, *_others: table.assign(Unlike=False)  # noqa: E731
+    monkeypatch.setattr(sys.modules["hts_classify.predict"], "_judged", unchanged)
     return models
 
 

@@ -77,7 +77,7 @@ def test_a_run_leaves_what_the_readme_says(tiny_run: Path) -> None:
         "timings.json",
     }
     models = {path.suffix for path in (tiny_run / "models").iterdir()}
-    assert models == {".json", ".md", ".safetensors", ".skops"}
+    assert models == {".json", ".md", ".parquet", ".safetensors", ".skops"}
 
 
 def test_both_paths_call_the_same_wells_in_the_same_folds(tiny_run: Path) -> None:

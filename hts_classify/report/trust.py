@@ -32,6 +32,7 @@ def trust(record: Record) -> dict[str, Any]:
             | _separation(one["found"])
             for one in comparison["separations"]
         ],
+        "unlike": [_unlike(path) for path in comparison["unlike"]],
         "raters": _raters(comparison["raters"]),
         "notes": comparison["audit"]["notes"],
         "contestants": comparison["audit"]["contestants"],
@@ -111,6 +112,19 @@ def _cascade(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
         )
     both = f" The mean of both paths' log-probabilities calls {found['together']} right."
     return {**found, "said": said + both}
+
+
+def _unlike(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return how many wells a path flags as none of the classes."""
+    kept = found["known"] - found["known_flagged"]
+    right = found["correct"] - found["correct_flagged"]
+    return {
+        "path": TITLES[found["path"]],
+        "limit": number(found["limit"]),
+        "known": f"{found['known_flagged']}/{found['known']}",
+        "kept": f"{right}/{kept}",
+        "unlabelled": f"{found['unlabelled_flagged']}/{found['unlabelled']}",
+    }
 
 
 def _raters(found: Mapping[str, Any] | None) -> dict[str, list[dict[str, str]]] | None:

@@ -103,6 +103,7 @@ def write_run(
         "fold_notes": [],
         "audit": {"findings": [], "contestants": [], "notes": []},
         "separations": [],
+        "unlike": [],
         "raters": None,
         "folds": _FOLDS,
         "inner_units": ["compound"],

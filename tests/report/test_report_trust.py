@@ -106,3 +106,27 @@ def test_what_needs_no_cells_and_does_as_well_is_warned_of(tmp_path: Path) -> No
     (warning,) = [text for text in load_record(tmp_path).warnings() if "without the cells" in text]
     assert warning.startswith("Background alone, without the cells, is right 21/24 times")
     assert "the better path 22/24" in warning
+
+
+def test_flags_are_counted_and_a_path_that_cannot_tell_has_a_dash(tmp_path: Path) -> None:
+    write_run(tmp_path, {}, probable=True)
+    counts = {"known": 40, "known_flagged": 2, "correct": 36, "correct_flagged": 1}
+    asked = {"unlabelled": 12, "unlabelled_flagged": 11}
+    nothing = dict.fromkeys([*counts, *asked], 0)
+    unlike = [
+        {"path": "tas_svm", "limit": 1.416, **counts, **asked},
+        {"path": "cnn", "limit": None, **nothing},
+    ]
+    changed(tmp_path, unlike=unlike)
+    first, second = trust(load_record(tmp_path))["unlike"]
+    assert first == {
+        "path": "TAS + SVM",
+        "limit": "1.42",
+        "known": "2/40",
+        "kept": "35/38",
+        "unlabelled": "11/12",
+    }
+    assert second["limit"] == "–"
+    page = report(tmp_path).read_text()
+    assert "Wells that are none of the classes" in page
+    assert "35/38" in page
