@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,14 @@ from .assay import dose_responses, separations
 from .cascade import CASCADE
 from .compare import compare
 from .evaluate import positions
+from .explain import explanations
 from .files import read_json, write_json
 from .fits import MODELS, Fits, Step
-from .predictions import treatments, with_proba, write_table
+from .importance import STATISTICS, summarised
+from .predictions import UNFOLDED, treatments, with_proba, write_table
 from .raters import with_raters
 from .report import draw, load_record, write_cards
-from .vocabulary import PLATE, SCORE, TARGET, WELL, columns_with
+from .vocabulary import PATHS, PLATE, SCORE, TARGET, WELL, columns_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +36,7 @@ def conclude(
     audited: Mapping[str, Any],
     raters: Sequence[str] = (),
 ) -> str:
-    """Write `predictions`, `comparison.json` and `report.html`; return the units of inner splits.
+    """Write the tables, `comparison.json` and `report.html`; return the units of inner splits.
 
     Parameters
     ----------
@@ -66,6 +68,7 @@ def conclude(
     if held.cascade:
         chosen = {"threshold": held.cascade.threshold, "aggregate": fits.aggregate}
         write_json(out / MODELS / CASCADE, chosen)
+    importance = _explained(fits, shards, table)
     comparison = held.as_json() | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,
@@ -80,6 +83,7 @@ def conclude(
         "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
         "separations": [asdict(plate) for plate in separations(probable)],
         "doses": [asdict(dose) for dose in dose_responses(probable)],
+        "importance": importance,
         "training": {step.name: card for step, card in cards.items()},
     }
     write_json(out / "comparison.json", comparison)
@@ -87,6 +91,24 @@ def conclude(
     write_cards(record)
     draw(record)
     return ", ".join(units)
+
+
+def _explained(fits: Fits, steps: Iterable[Step], table: pd.DataFrame) -> dict[str, Any] | None:
+    """Write why each well was called so; return which statistics the TAS models go by."""
+    import pandas as pd
+
+    importance = summarised(
+        [
+            pd.read_parquet(fits.explained(step))
+            for step in steps
+            if step.path == PATHS[0] and step.fold != UNFOLDED
+        ]
+    )
+    profiles = {(step.path, step.fold): pd.read_parquet(fits.profiles(step)) for step in steps}
+    strongest = [one["name"] for one in importance[STATISTICS]] if importance else []
+    found = explanations(table, profiles, fits.features, fits.folds.wells, strongest)
+    write_table(fits.out / "explanations", found)
+    return importance
 
 
 def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, DesignError
+from .explain import explain, statistics_of
 from .files import read_json, whole, write_json
 from .models import CnnSettings, make
 from .models.protocol import Inputs, Origin
@@ -218,6 +220,10 @@ class Fits:
         """
         return self.out / "predictions" / f"profiles-{step.name}-{self.key}.parquet"
 
+    def explained(self, step: Step) -> Path:
+        """Return where a step keeps what only its model can say of its calls (`explain`)."""
+        return self.out / "predictions" / f"explained-{step.name}-{self.key}.parquet"
+
     def checkpoint(self, step: Step) -> Path:
         """Return the folder where a step that was stopped left its state."""
         return self.out / "checkpoints" / f"{step.name}-{self.key}"
@@ -227,6 +233,7 @@ class Fits:
         return (
             _is_whole(self.shard(step))
             and self.profiles(step).exists()
+            and self.explained(step).exists()
             and (step.fold != UNFOLDED or self._is_saved(step.path))
         )
 
@@ -253,7 +260,8 @@ class Fits:
         """
         training, tested = self._wells(step.fold)
         unit, splits = inner_splits(self.folds.wells[training], seed=self.seed)
-        learn, score = self._fields_of(training), self._fields_of(tested).index.to_numpy(np.intp)
+        learn, called_for = self._fields_of(training), self._fields_of(tested)
+        score = called_for.index.to_numpy(np.intp)
         if learn[TARGET].nunique() < 2:
             raise DesignError(
                 f"class {learn[TARGET].iloc[0]!r} alone is left to train on in one fold",
@@ -300,6 +308,17 @@ class Fits:
             write_json(self.out / MODELS / _CARD, dict(self.card))
         with whole(self.profiles(step)) as part:
             self._profiles(model, learn, score, controls).to_parquet(part, index=False)
+        begun = perf_counter()
+        with whole(self.explained(step)) as part:
+            explain(
+                model,
+                statistics_of(self.features),
+                trained=learn,
+                tested=called_for,
+                batches=partial(_batches, model, self.features, self.tiles, controls=controls),
+                seed=self.seed,
+            ).to_parquet(part, index=False)
+        explain_s = perf_counter() - begun
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -308,6 +327,7 @@ class Fits:
         return {
             "train_s": train_s,
             "score_s": found.seconds,
+            "explain_s": explain_s,
             "trained_fields": len(learn),
             "scored_fields": len(score),
         }

@@ -7,7 +7,7 @@ of the scores, on what the machine of each split did not learn from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -23,7 +23,8 @@ from ..files import write_json
 from .calibrate import temperature
 from .card import damaged, read_card, read_content, versions, write_content
 from .examples import encode, usable_splits
-from .protocol import Inputs, Origin, Split
+from .protocol import Inputs, Origin, Split, Switch
+from .switching import switched
 
 __all__ = ["C_GRID", "GAMMA_GRID", "TasSvm"]
 
@@ -175,6 +176,32 @@ class TasSvm:
         if not len(features):
             return features
         return np.asarray(self._fitted()[:-1].transform(features), np.float64)
+
+    def switched(
+        self, inputs: Inputs, others: Inputs, switches: Iterable[Switch]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the scores of examples, some of whose features are taken from others.
+
+        Parameters
+        ----------
+        inputs, others : Inputs
+            Features, shapes (n, features) and (m, features).
+        switches : iterable of Switch
+            Which features are taken, and for each of the n examples which of the m gives them.
+
+        Yields
+        ------
+        ndarray of float64, shape (n, classes)
+            As `scores` of the changed examples, to rounding.
+
+        Raises
+        ------
+        ModelError, DataError, UsageError
+            As `scores`.
+        """
+        examples, donors = self.embedded(inputs), self.embedded(others)
+        for values in switched(self._fitted()[-1], examples, donors, switches):
+            yield np.column_stack([-values, values]) if values.ndim == 1 else values
 
     def save(self, folder: Path) -> None:
         """Write `tas_svm.skops` and `tas_svm.json` into a folder."""

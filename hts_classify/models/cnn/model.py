@@ -20,15 +20,16 @@ from ..calibrate import by_field, temperature
 from ..card import damaged, read_card, read_content, versions, write_content
 from ..diagnosis import diagnose
 from ..examples import encode, usable_splits
-from ..protocol import Inputs, Origin, Split
+from ..protocol import Inputs, Maps, Origin, Split
 from ..settings import NETWORKS, CnnSettings
+from .cam import class_maps
 from .checkpoint import Checkpoint
 from .device import describe, pick, repeatable
 from .fitting import Fit, Trained, train
 from .inference import TileViews, logits
 from .networks import Net, check_tile, folded, learned, make_network
 from .scaling import Scale
-from .tiles import Tiles
+from .tiles import Tiles, batched
 
 __all__ = ["Cnn"]
 
@@ -265,6 +266,30 @@ class Cnn:
         views = self._views(inputs, origin)
         found = logits(net.body, views, np.arange(len(inputs)), self.settings, every=False)
         return found.reshape(-1, net.head.in_features).numpy().astype(np.float64)
+
+    def maps(self, inputs: Inputs, *, origin: Origin | None = None) -> Maps:
+        """Return where the network sees each class in each tile as it is: Grad-CAM, see `cam`.
+
+        Returns
+        -------
+        Maps
+            At the resolution of the network's last feature map.
+
+        Raises
+        ------
+        ModelError, DataError, UsageError
+            As `scores`.
+        """
+        net, *_ = self._fitted()
+        views = self._views(inputs, origin)
+        found = []
+        for _, batch in views.batches(batched(np.arange(len(inputs)), views.together)):
+            (view,) = views.views(batch, every=False)
+            found.append(class_maps(net, view).numpy())
+        none = np.empty((0, len(self.classes), 1, 1), np.float32)
+        y, x = views.shape[1:]
+        covered = (net.crop / y, net.crop / x) if net.crop else (1.0, 1.0)
+        return Maps(np.concatenate(found or [none]), covered)
 
     def save(self, folder: Path) -> None:
         """Write `cnn.safetensors` and `cnn.json` into a folder."""
