@@ -105,7 +105,8 @@ def _explained(fits: Fits, steps: Iterable[Step], table: pd.DataFrame) -> dict[s
         ]
     )
     profiles = {(step.path, step.fold): pd.read_parquet(fits.profiles(step)) for step in steps}
-    strongest = [one["name"] for one in importance[STATISTICS]] if importance else []
+    known = importance[STATISTICS] if importance else []
+    strongest = [one["name"] for one in known if one["mean"] > 0]
     found = explanations(table, profiles, fits.features, fits.folds.wells, strongest)
     write_table(fits.out / "explanations", found)
     return importance

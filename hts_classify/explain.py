@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .importance import Fields, importances
+from .importance import Fields, importances, statistics_of
 from .models.protocol import Origin, Pictorial, Tabular
 from .nearest import nearest_wells, telling
 from .vocabulary import (
     CALL,
     FOLD,
     LEVEL,
-    METADATA,
     PATH,
     PLATE,
     SCORE,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from .models.protocol import Classifier
 
-__all__ = ["Batches", "explain", "explanations", "statistics_of"]
+__all__ = ["Batches", "explain", "explanations"]
 
 Batches = Callable[[NDArray[np.intp]], Iterator[tuple[NDArray[Any], NDArray[np.intp], Origin]]]
 """What a model sees of rows of features: inputs, the row that each is of, where they come from."""
@@ -47,11 +46,6 @@ _FINEST: Final = 32
 """Rows or columns of a map that are kept at the most."""
 _STRONGEST: Final = 10
 """Statistics among which the one is looked for that speaks for a call."""
-
-
-def statistics_of(features: pd.DataFrame) -> list[str]:
-    """Return the names of a features table's statistics, in the order of `feature_matrix`."""
-    return [str(name) for name in features if not str(name).startswith(METADATA)]
 
 
 def explain(

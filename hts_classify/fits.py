@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, DesignError
-from .explain import explain, statistics_of
+from .explain import explain
 from .files import read_json, whole, write_json
+from .importance import statistics_of
 from .models import CnnSettings, make
 from .models.protocol import Inputs, Origin
 from .plate import control_kinds

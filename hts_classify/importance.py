@@ -23,13 +23,23 @@ from numpy.typing import NDArray
 
 from .models.calibrate import log_proba
 from .models.protocol import Switch
+from .vocabulary import METADATA
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .models.protocol import Tabular
 
-__all__ = ["GROUPS", "STATISTICS", "Fields", "group_of", "importances", "summarised"]
+__all__ = [
+    "GROUPS",
+    "STATISTICS",
+    "Fields",
+    "channel_of",
+    "group_of",
+    "importances",
+    "statistics_of",
+    "summarised",
+]
 
 GROUPS: Final = "groups"
 STATISTICS: Final = "statistics"
@@ -64,6 +74,22 @@ def group_of(name: str) -> str:
     'Image_PFTAS_DNA_Band_On'
     """
     return name.rpartition("_")[0]
+
+
+def channel_of(name: str) -> str:
+    """Return the channel of a statistic or a group, as columns spell it.
+
+    Examples
+    --------
+    >>> channel_of("Image_PFTAS_DNA_Band_On_3"), channel_of("Image_PFTAS_DNA_Band_On")
+    ('DNA', 'DNA')
+    """
+    return name.split("_")[2]
+
+
+def statistics_of(features: pd.DataFrame) -> list[str]:
+    """Return the names of a features table's statistics, in the order of `feature_matrix`."""
+    return [str(name) for name in features if not str(name).startswith(METADATA)]
 
 
 def importances(
@@ -197,10 +223,10 @@ def summarised(tables: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
 def _parts(name: str, kind: str) -> dict[str, Any]:
     """Take a column's name apart."""
     group = name if kind == GROUPS else group_of(name)
-    stem, interval, centre = group.rsplit("_", 2)
+    _, interval, centre = group.rsplit("_", 2)
     return {
         "name": name,
-        "channel": stem.split("_", 2)[2],
+        "channel": channel_of(name),
         "interval": interval,
         "centre": centre,
         "neighbours": None if kind == GROUPS else int(name.rpartition("_")[2]),

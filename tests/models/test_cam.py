@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from test_networks import made, tiles
 from torch import nn
 
+from hts_classify.errors import ModelError
 from hts_classify.models.cnn.cam import class_maps, last_map
+from hts_classify.models.cnn.model import Cnn
 from hts_classify.models.cnn.networks import PARTS, folded
-from hts_classify.models.settings import NETWORKS
+from hts_classify.models.protocol import Pictorial, Tabular
+from hts_classify.models.settings import NETWORKS, Augmentation, CnnSettings, Learning
 
 
 def opinionated(name: str, channels: int = 2) -> nn.Module:
@@ -130,3 +134,68 @@ def test_the_map_lies_where_the_class_is(corner):
     assert not maps[0].any()  # darkness speaks for no class: nothing has a slope for it
     halves = maps[1][4 * corner[0] :][:4], maps[1][:, 4 * corner[1] :][:, :4]
     assert all(half.sum() > 0.95 * maps[1].sum() for half in halves)
+
+
+def patched(count, *, left, seed=0, side=80):
+    """Tiles of noise with a patch in one half: a chequer that is fine, or coarse, by turns.
+
+    Both cover as much, so that nothing outside of the patch tells them apart.
+    """
+    rng = np.random.default_rng(seed)
+    found = rng.normal(100, 9, (count, 1, side, side))
+    y, x = np.mgrid[:24, :24]
+    for number in range(count):
+        period = (2, 8)[number % 2]
+        top, edge = rng.integers(0, side - 24), rng.integers(0, 12) + (0 if left else side - 36)
+        chequer = (x // period + y // period) % 2
+        found[number, 0, top : top + 24, edge : edge + 24] += 60 * chequer
+    return found.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    tiles = np.concatenate([patched(16, left=True), patched(16, left=False, seed=5)])
+    settings = CnnSettings(augmentation=Augmentation(crop=0), learning=Learning(steps=30, epochs=1))
+    model, fold = Cnn(settings, device="cpu"), np.arange(32) // 2 % 4
+    halves = [(np.flatnonzero(fold), np.flatnonzero(fold == 0))]
+    model.fit(tiles, ["fine", "coarse"] * 16, inner=halves, seed=0)
+    return model
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_trained_network_shows_where_the_class_is(trained, left):
+    assert isinstance(trained, Pictorial)
+    assert not isinstance(trained, Tabular)
+    tiles = patched(20, left=left, seed=1)[::2]
+    fine = trained.classes.index("fine")
+    assert (trained.scores(tiles).argmax(axis=1) == fine).all()
+    values, covered = trained.maps(tiles)
+    assert covered == (1.0, 1.0)
+    assert values.shape == (10, 2, 5, 5)
+    maps = values[:, fine]
+    halves = maps[:, :, :2], maps[:, :, 3:]
+    own, other = halves if left else halves[::-1]
+    assert (own.sum(axis=(1, 2)) > 3 * other.sum(axis=(1, 2))).all()
+
+
+def test_maps_change_neither_scores_nor_generators_nor_gradients(trained):
+    tiles = patched(6, left=True)
+    before, state = trained.scores(tiles), torch.get_rng_state()
+    again = trained.maps(tiles).values
+    np.testing.assert_array_equal(trained.maps(tiles).values, again)
+    np.testing.assert_array_equal(trained.scores(tiles), before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert trained.maps(tiles[:0]).values.shape[:2] == (0, 2)
+    with pytest.raises(ModelError, match="2 channels for a model of 1"):
+        trained.maps(tiles.repeat(2, axis=1))
+
+
+def test_a_network_that_takes_a_crop_says_what_its_map_is_of():
+    tiles = patched(12, left=True, side=64)
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (32, 32), (0, 0)), mode="reflect")
+    settings = CnnSettings(network="jackal", learning=Learning(steps=2, epochs=1))
+    model = Cnn(settings, device="cpu")
+    model.fit(tiles, ["fine", "coarse"] * 6, inner=[(np.arange(8), np.arange(8, 12))], seed=0)
+    values, covered = model.maps(tiles[:3])
+    assert covered == (0.5, 1.0)
+    assert values.shape == (3, 2, 16, 16)
