@@ -15,7 +15,7 @@ exchanged as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -87,9 +87,15 @@ def channel_of(name: str) -> str:
     return name.split("_")[2]
 
 
-def statistics_of(features: pd.DataFrame) -> list[str]:
-    """Return the names of a features table's statistics, in the order of `feature_matrix`."""
-    return [str(name) for name in features if not str(name).startswith(METADATA)]
+def statistics_of(columns: Iterable[Any]) -> list[str]:
+    """Return which of a features table's columns are statistics, as `feature_matrix` has them.
+
+    Examples
+    --------
+    >>> statistics_of(["Metadata_Well", "Image_TAS_DNA_Mean_Off_8"])
+    ['Image_TAS_DNA_Mean_Off_8']
+    """
+    return [str(name) for name in columns if not str(name).startswith(METADATA)]
 
 
 def importances(

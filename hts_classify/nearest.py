@@ -26,6 +26,7 @@ METRICS: Final = {"tas_svm": "euclidean", "cnn": "cosine"}
 NEAREST: Final = 3
 """Training wells that are named."""
 
+_TELLING: Final = ("Statistic", "Statistic_Value", "Statistic_Class", "Statistic_Rival")
 _AT_ONCE: Final = 2**22
 """Distances that are held at once."""
 
@@ -143,20 +144,19 @@ def telling(
     trained = profiles[TRAINED].to_numpy(bool)
     own = np.asarray([targets[well] if t else "" for well, t in zip(wells, trained, strict=True)])
     place = {well: k for k, well in enumerate(wells) if not trained[k]}
+    means = {
+        name: (points[own == name].mean(axis=0), values[own == name].mean(axis=0))
+        for name in sorted(set(own[trained]))
+    }
     rows = []
     for plate, well, call, rival in calls[[PLATE, WELL, CALL, "Rival"]].itertuples(index=False):
         k, row = place[plate, well], dict.fromkeys(_TELLING)
-        masks = [trained & (own == name) for name in (call, rival)]
-        if names and all(mask.any() for mask in masks):
-            to_call, to_rival = (np.abs(points[k] - points[mask].mean(axis=0)) for mask in masks)
+        if names and call in means and rival in means:
+            sides = [means[name] for name in (call, rival)]
+            to_call, to_rival = (np.abs(points[k] - point) for point, _ in sides)
             best = int(np.argmax(to_rival - to_call))
             if to_rival[best] > to_call[best]:
-                means = [float(values[mask, best].mean()) for mask in masks]
-                row = dict(
-                    zip(_TELLING, (names[best], float(values[k, best]), *means), strict=True)
-                )
+                found = (values[k, best], *(value[best] for _, value in sides))
+                row = dict(zip(_TELLING, (names[best], *map(float, found)), strict=True))
         rows.append({PLATE: plate, WELL: well, **row})
     return pd.DataFrame(rows, columns=[PLATE, WELL, *_TELLING])
-
-
-_TELLING: Final = ("Statistic", "Statistic_Value", "Statistic_Class", "Statistic_Rival")

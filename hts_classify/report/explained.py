@@ -162,13 +162,15 @@ class Pictures:
         rows: Mapping[_Well, Sequence[Mapping[Any, Any]]],
     ) -> None:
         import pandas as pd
+        import pyarrow.parquet as pq
 
         self._record, self._colours = record, list(colours)
-        places = [PLATE, WELL, SITE, TIMEPOINT, TILE_ROW]
-        table = pd.read_parquet(record.folder / "features.parquet")
-        words = dict.fromkeys(channel_of(name) for name in statistics_of(table))
+        file = record.folder / "features.parquet"
+        names = pq.read_schema(file).names
+        words = dict.fromkeys(channel_of(name) for name in statistics_of(names))
         self._words = {word: k for k, word in enumerate(words)}
-        self._fields = table[[name for name in places if name in table]]
+        places = [name for name in (PLATE, WELL, SITE, TIMEPOINT, TILE_ROW) if name in names]
+        self._fields = pd.read_parquet(file, columns=places)
         firsts = self._fields.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TILE_ROW]
         self._rows = firsts.to_dict()
         near = [
