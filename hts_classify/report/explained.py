@@ -68,6 +68,7 @@ def explained(record: Record, colours: Sequence[str]) -> dict[str, Any] | None:
         "wells": [_row(record, well, truth, rows[well], pictures) for well, truth in shown],
         "count": len(apart),
         "metrics": METRICS,
+        "volumes": pictures.volumes,
         "importance": _importance(record.comparison.get("importance"), record.run["channels"]),
         "crops": record.run["settings"].get("crops", "none") != "none",
     }
@@ -167,6 +168,8 @@ class Pictures:
         self._record, self._colours = record, list(colours)
         file = record.folder / "features.parquet"
         names = pq.read_schema(file).names
+        self.volumes = any(name.endswith("_26") for name in statistics_of(names))
+        """Whether fields were measured as volumes, of which tiles are projections."""
         words = dict.fromkeys(channel_of(name) for name in statistics_of(names))
         self._words = {word: k for k, word in enumerate(words)}
         places = [name for name in (PLATE, WELL, SITE, TIMEPOINT, TILE_ROW) if name in names]

@@ -116,6 +116,15 @@ def test_each_disagreement_shows_what_both_paths_saw(tmp_path: Path) -> None:
     assert "http" not in section.replace("http://www.w3.org", "")
 
 
+def test_of_volumes_it_is_said_that_the_picture_is_a_projection(tmp_path: Path) -> None:
+    folder = write_explained(write_run(tmp_path, {}))
+    assert "maximum projection" not in report(folder).read_text()
+    features = pd.read_parquet(folder / "features.parquet")
+    features["Image_PFTAS_GFP_Band_Off_26"] = 0.0
+    features.to_parquet(folder / "features.parquet", index=False)
+    assert "(the volume's maximum projection)" in report(folder).read_text()
+
+
 def test_unlabelled_wells_stand_last(tmp_path: Path) -> None:
     folder = write_run(tmp_path, {})
     calls = pd.read_parquet(folder / "predictions.parquet")
