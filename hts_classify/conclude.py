@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,16 @@ from .assay import dose_responses, separations
 from .cascade import CASCADE
 from .compare import compare
 from .evaluate import positions
+from .explain import explanations
 from .files import read_json, whole, write_json
 from .fits import MODELS, Fits, Step
+from .importance import STATISTICS, summarised
 from .predictions import UNFOLDED, treatments, with_proba, with_wells, write_table
 from .raters import with_raters
 from .repeating import first_repeat, repeated
 from .report import draw, load_record, write_cards
 from .unlike import UNLIKE_CARD, flagged, known_wells, with_unlike
-from .vocabulary import PLATE, TARGET, TRAINED, WELL
+from .vocabulary import PATHS, PLATE, TARGET, TRAINED, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,7 @@ def conclude(
     audited: Mapping[str, Any],
     raters: Sequence[str] = (),
 ) -> str:
-    """Write `predictions`, `comparison.json` and `report.html`; return the units of inner splits.
+    """Write the tables, `comparison.json` and `report.html`; return the units of inner splits.
 
     Parameters
     ----------
@@ -74,6 +76,7 @@ def conclude(
     if held.cascade:
         chosen = {"threshold": held.cascade.threshold, "aggregate": fits.aggregate}
         write_json(out / MODELS / CASCADE, chosen)
+    importance = _explained(fits, shards, table, sights)
     comparison = held.as_json() | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,
@@ -90,6 +93,7 @@ def conclude(
         "separations": [asdict(plate) for plate in separations(probable)],
         "doses": [asdict(dose) for dose in dose_responses(probable)],
         "repeats": repeated(fits, every, probable, proba=proba),
+        "importance": importance,
         "training": {step.name: card for step, card in cards.items()},
     }
     write_json(out / "comparison.json", comparison)
@@ -97,6 +101,29 @@ def conclude(
     write_cards(record)
     draw(record)
     return ", ".join(units)
+
+
+def _explained(
+    fits: Fits,
+    steps: Iterable[Step],
+    table: pd.DataFrame,
+    sights: Mapping[tuple[str, int], pd.DataFrame],
+) -> dict[str, Any] | None:
+    """Write why each well was called so; return which statistics the TAS models go by."""
+    import pandas as pd
+
+    importance = summarised(
+        [
+            pd.read_parquet(fits.explained(step))
+            for step in steps
+            if step.path == PATHS[0] and step.fold != UNFOLDED
+        ]
+    )
+    known = importance[STATISTICS] if importance else []
+    strongest = [one["name"] for one in known if one["mean"] > 0]
+    found = explanations(table, sights, fits.features, fits.folds.wells, strongest)
+    write_table(fits.out / "explanations", found)
+    return importance
 
 
 def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, DesignError
+from .explain import explain
 from .files import read_json, whole, write_json
+from .importance import statistics_of
 from .models import CnnSettings, make
 from .models.normalise import METHODS, Method, Normalisation, least_wells
 from .models.protocol import Inputs, Origin
@@ -258,6 +261,10 @@ class Fits:
         """
         return self.out / "predictions" / f"profiles-{step.name}-{self.key}.parquet"
 
+    def explained(self, step: Step) -> Path:
+        """Return where a step keeps what only its model can say of its calls (`explain`)."""
+        return self.out / "predictions" / f"explained-{step.name}-{self.key}.parquet"
+
     def checkpoint(self, step: Step) -> Path:
         """Return the folder where a step that was stopped left its state."""
         return self.out / "checkpoints" / f"{step.name}-{self.key}"
@@ -266,7 +273,9 @@ class Fits:
         """Tell whether a step's calls are there, and its model where that is kept."""
         return (
             _is_whole(self.shard(step))
-            and (step.repeat > 1 or self.profiles(step).exists())
+            and (
+                step.repeat > 1 or (self.profiles(step).exists() and self.explained(step).exists())
+            )
             and (step.fold != UNFOLDED or self._is_saved(step.path))
         )
 
@@ -294,7 +303,8 @@ class Fits:
         training, tested = self._wells(step)
         folds = self.dealt(step)
         unit, splits = inner_splits(folds.wells[training], seed=folds.seed)
-        learn, score = self._fields_of(training), self._fields_of(tested).index.to_numpy(np.intp)
+        learn, called_for = self._fields_of(training), self._fields_of(tested)
+        score = called_for.index.to_numpy(np.intp)
         if learn[TARGET].nunique() < 2:
             raise DesignError(
                 f"class {learn[TARGET].iloc[0]!r} alone is left to train on in one fold",
@@ -340,10 +350,9 @@ class Fits:
         if step.fold == UNFOLDED:
             model.save(self.out / MODELS)
             write_json(self.out / MODELS / _CARD, dict(self.card))
+        explain_s = 0.0
         if step.repeat == 1:
-            with whole(self.profiles(step)) as part:
-                sights = self._profiles(model, learn.index.to_numpy(np.intp), found, controls)
-                sights.to_parquet(part, index=False)
+            explain_s = self._explain(step, model, learn, called_for, found, controls)
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -352,6 +361,7 @@ class Fits:
         return {
             "train_s": train_s,
             "score_s": found.seconds,
+            "explain_s": explain_s,
             "trained_fields": len(learn),
             "scored_fields": len(score),
         }
@@ -373,6 +383,31 @@ class Fits:
         known = profiles(self.features, np.concatenate(points), np.concatenate(of))
         asked = profiles(self.features, called.points, called.rows)
         return pd.concat([known.assign(**{TRAINED: True}), asked.assign(**{TRAINED: False})])
+
+    def _explain(
+        self,
+        step: Step,
+        model: Classifier,
+        learn: pd.DataFrame,
+        tested: pd.DataFrame,
+        called: Scored,
+        controls: Mapping[str, Inputs],
+    ) -> float:
+        """Keep how a model sees wells and what it goes by; return the seconds that this took."""
+        begun = perf_counter()
+        with whole(self.profiles(step)) as part:
+            sights = self._profiles(model, learn.index.to_numpy(np.intp), called, controls)
+            sights.to_parquet(part, index=False)
+        with whole(self.explained(step)) as part:
+            explain(
+                model,
+                statistics_of(self.features),
+                trained=learn,
+                tested=tested,
+                batches=partial(_batches, model, self.features, self.tiles, controls=controls),
+                seed=self.seed,
+            ).to_parquet(part, index=False)
+        return perf_counter() - begun
 
     def _is_saved(self, path: str) -> bool:
         """Tell whether the files of a path's model of all wells are there."""

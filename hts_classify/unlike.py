@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .nearest import METRICS, distances
 from .vocabulary import (
     CALL,
     DISTANCE,
@@ -44,13 +45,13 @@ __all__ = [
     "SHARE",
     "UNLIKE_CARD",
     "Flagged",
-    "distances",
     "flagged",
     "joined",
     "judged",
     "known_wells",
     "limit",
     "measured",
+    "relative",
     "typical",
     "with_unlike",
 ]
@@ -88,24 +89,24 @@ def known_wells(models: Path, path: str) -> Path:
     return models / f"known-{path}.parquet"
 
 
-def typical(points: _Points) -> float:
+def typical(points: _Points, metric: str) -> float:
     """Return how far a training well is from its nearest, the median: the unit of distances.
 
     1 where that says nothing: for a single well, or wells that all look the same.
 
     Examples
     --------
-    >>> typical(np.array([[0.0], [2.0], [3.0], [9.0]]))
+    >>> typical(np.array([[0.0], [2.0], [3.0], [9.0]]), "euclidean")
     1.5
     """
     if len(points) < 2:
         return 1.0
-    apart = _apart(points, points)
+    apart = distances(points, points, metric)
     np.fill_diagonal(apart, np.inf)
     return float(np.median(apart.min(axis=1))) or 1.0
 
 
-def distances(points: _Points, known: _Points) -> _Points:
+def relative(points: _Points, known: _Points, metric: str) -> _Points:
     """Return how far each well is from the nearest training well, in the unit of `typical`.
 
     Parameters
@@ -114,13 +115,15 @@ def distances(points: _Points, known: _Points) -> _Points:
         How a model sees the wells that it calls.
     known : ndarray of float64, shape (training wells, features)
         How it sees those that it learned from, at least one.
+    metric : {"euclidean", "cosine"}
+        See `nearest.METRICS`.
 
     Examples
     --------
-    >>> distances(np.array([[3.0]]), np.array([[0.0], [2.0]])).tolist()
+    >>> relative(np.array([[3.0]]), np.array([[0.0], [2.0]]), "euclidean").tolist()
     [0.5]
     """
-    found: _Points = _apart(points, known).min(axis=1) / typical(known)
+    found: _Points = distances(points, known, metric).min(axis=1) / typical(known, metric)
     return found
 
 
@@ -138,7 +141,8 @@ def limit(held: Iterable[float], share: float = SHARE) -> float | None:
     Returns
     -------
     float or None
-        None where they are too few to say: fewer than 19 for a share of 0.05.
+        None where they are too few to say, fewer than 19 for a share of 0.05, or so many have
+        no distance.
 
     Examples
     --------
@@ -147,7 +151,9 @@ def limit(held: Iterable[float], share: float = SHARE) -> float | None:
     """
     ordered = sorted(held)
     place = math.ceil(round((len(ordered) + 1) * (1 - share), 9))
-    return float(ordered[place - 1]) if place <= len(ordered) else None
+    if place > len(ordered) or not math.isfinite(ordered[place - 1]):
+        return None
+    return float(ordered[place - 1])
 
 
 def with_unlike(
@@ -206,7 +212,7 @@ def measured(seen: pd.DataFrame, known: pd.DataFrame, *, path: str, fold: int = 
         part[columns_with(PROFILE, part)].to_numpy(np.float64) for part in (seen, known)
     )
     wells = seen[[PLATE, WELL]].reset_index(drop=True)
-    wells[PATH], wells[FOLD], wells[DISTANCE] = path, fold, distances(points, others)
+    wells[PATH], wells[FOLD], wells[DISTANCE] = path, fold, relative(points, others, METRICS[path])
     return wells
 
 
@@ -262,10 +268,3 @@ def _counted(path: str, most: float | None, wells: pd.DataFrame) -> Flagged:
         unlabelled=int((~known).sum()),
         unlabelled_flagged=int((~known & far).sum()),
     )
-
-
-def _apart(points: _Points, others: _Points) -> _Points:
-    """Return the distance of each point to each of the others."""
-    from scipy.spatial.distance import cdist
-
-    return np.asarray(cdist(points, others), np.float64)

@@ -62,6 +62,8 @@ def test_a_run_leaves_what_the_readme_says(tiny_run: Path) -> None:
     held = {path.name for path in tiny_run.iterdir()}
     assert held == {
         "comparison.json",
+        "explanations.csv",
+        "explanations.parquet",
         "failures.csv",
         "features",
         "features.parquet",

@@ -25,6 +25,8 @@ from hts_classify.models.protocol import Classifier
 from hts_classify.plate import Field
 from hts_classify.predict import PredictSettings
 from hts_classify.progress import Progress
+from hts_classify.report import load_record
+from hts_classify.report.explained import Pictures
 from hts_classify.seen import FieldCrops
 from hts_classify.shards import CROP, TILE_ROW
 from hts_classify.tiles import CropStore
@@ -107,6 +109,21 @@ def test_every_well_is_called_from_its_crops(grid_run: Path) -> None:
     assert cost["trained_fields"] == 24
     page = (grid_run / "report.html").read_text()
     assert "4 crops of 32 pixels a field at full resolution" in page
+
+
+def test_a_call_is_explained_by_the_first_crop_of_the_first_field(grid_run: Path) -> None:
+    (file,) = (grid_run / "predictions").glob("explained-cnn-fold0-*.parquet")
+    held = pd.read_parquet(file)
+    folds = pd.read_csv(grid_run / "folds.csv")
+    assert not held.duplicated([PLATE, WELL, "Class"]).any()
+    assert set(held[WELL]) == set(folds.loc[folds["Fold"] == 0, WELL])
+    assert "in the first crop of the first field" in (grid_run / "report.html").read_text()
+    features, crops = (pd.read_parquet(grid_run / f"{n}.parquet") for n in ("features", "crops"))
+    tiles = FieldCrops(CropStore(grid_run / "crops.zarr"), crops, features, shape=(2, 32, 32))
+    well = ("tiny", str(features[WELL].iloc[-1]))
+    first = features.loc[features[WELL] == well[1], TILE_ROW].iloc[:1].to_numpy()
+    shown = Pictures(load_record(grid_run), ["green", "red"], [well], {})
+    np.testing.assert_array_equal(shown.crops[well], tiles.view(first)[np.array([0])][0])
 
 
 def test_a_frozen_body_sees_every_crop(

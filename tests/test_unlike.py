@@ -8,7 +8,8 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from hts_classify.files import read_json
-from hts_classify.unlike import distances, flagged, limit, typical, with_unlike
+from hts_classify.nearest import METRICS
+from hts_classify.unlike import flagged, limit, relative, typical, with_unlike
 
 
 def test_distances_are_those_of_scikit_learns_neighbours() -> None:
@@ -16,15 +17,18 @@ def test_distances_are_those_of_scikit_learns_neighbours() -> None:
     known, asked = rng.normal(size=(30, 5)), rng.normal(size=(8, 5))
     near = NearestNeighbors(n_neighbors=2).fit(known)
     unit = np.median(near.kneighbors(known)[0][:, 1])
-    assert typical(known) == pytest.approx(unit, rel=1e-12)
+    assert typical(known, "euclidean") == pytest.approx(unit, rel=1e-12)
     expected = near.kneighbors(asked)[0][:, 0] / unit
-    np.testing.assert_allclose(distances(asked, known), expected, rtol=1e-12)
-    assert distances(asked[:0], known).shape == (0,)
+    np.testing.assert_allclose(relative(asked, known, "euclidean"), expected, rtol=1e-12)
+    assert relative(asked[:0], known, "euclidean").shape == (0,)
 
 
 def test_wells_that_all_look_the_same_or_one_alone_have_distances() -> None:
     for known in (np.zeros((4, 2)), np.zeros((1, 2))):
-        assert distances(np.array([[0.0, 0.0], [3.0, 4.0]]), known).tolist() == [0.0, 5.0]
+        assert relative(np.array([[0.0, 0.0], [3.0, 4.0]]), known, "euclidean").tolist() == [
+            0.0,
+            5.0,
+        ]
 
 
 @pytest.mark.parametrize("wells", [19, 40, 100])
@@ -109,7 +113,9 @@ def test_a_run_says_of_every_well_how_far_it_is(tiny_run: Path) -> None:
         seen = pd.read_parquet(file).set_index("Metadata_Well")
         points = seen.filter(like="Profile_").to_numpy(np.float64)
         trained = seen["Trained"].to_numpy()
-        expected = pd.Series(distances(points[~trained], points[trained]), seen.index[~trained])
+        expected = pd.Series(
+            relative(points[~trained], points[trained], METRICS[path]), seen.index[~trained]
+        )
         np.testing.assert_allclose(
             part["Distance"], expected[part["Metadata_Well"]], rtol=1e-9, atol=1e-12
         )

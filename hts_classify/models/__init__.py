@@ -4,6 +4,7 @@
 
     protocol    fit, scores, save, load: what a run may ask of a path
        ├── svm        "tas_svm": statistics, standardised, into an RBF support vector machine
+       │     switching   what it makes of examples whose single statistics are exchanged
        └── cnn/       "cnn": raw tiles into a network, from scratch or from weights
     settings    how one CNN is made and trained, without PyTorch
     examples    class names to numbers, and which inner splits can be used

@@ -6,14 +6,14 @@ or folds, so it cannot look where it should not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
-__all__ = ["Classifier", "Inputs", "Origin", "Split"]
+__all__ = ["Classifier", "Inputs", "Maps", "Origin", "Pictorial", "Split", "Switch", "Tabular"]
 
 Split = tuple[NDArray[Any], NDArray[Any]]
 """Indices of one inner split: what to learn from, what to judge on."""
@@ -142,4 +142,42 @@ class Classifier(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; `ModelError` names a file that is missing or damaged."""
+        ...
+
+
+class Maps(NamedTuple):
+    """Where in each example a model sees each class."""
+
+    values: NDArray[Any]
+    """float32, shape (n, classes, y, x): 1 where the most speaks for the class, 0 where nothing."""
+    covered: tuple[float, float]
+    """Shares of an example's height and width, around its centre, that a map is of."""
+
+
+@runtime_checkable
+class Pictorial(Classifier, Protocol):
+    """A model of pictures, which can say where in one it sees a class."""
+
+    def maps(self, inputs: Inputs, *, origin: Origin | None = None) -> Maps:
+        """Return where in each example the model sees each class."""
+        ...
+
+
+class Switch(NamedTuple):
+    """Features of examples that are taken from other examples."""
+
+    columns: NDArray[Any]
+    """Which features."""
+    donors: NDArray[Any]
+    """For each example the one that it has them from."""
+
+
+@runtime_checkable
+class Tabular(Classifier, Protocol):
+    """A model of single features, which can say what it makes of examples without some."""
+
+    def switched(
+        self, points: NDArray[Any], others: NDArray[Any], switches: Iterable[Switch]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield for each switch the scores of points with features of the others."""
         ...

@@ -8,7 +8,7 @@ each split did not learn from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
@@ -25,7 +25,8 @@ from .calibrate import temperature
 from .card import damaged, read_card, read_content, versions, write_content
 from .examples import encode, usable_splits
 from .normalise import METHODS, Method, least_wells, normalised
-from .protocol import Inputs, Origin, Split
+from .protocol import Inputs, Origin, Split, Switch
+from .switching import switched
 
 __all__ = ["C_GRID", "GAMMA_GRID", "TasSvm"]
 
@@ -226,6 +227,26 @@ class TasSvm:
         if not len(points):
             return np.empty((0, len(self.classes)))
         return _decisions(self._fitted()[-1], points)
+
+    def switched(
+        self, points: NDArray[Any], others: NDArray[Any], switches: Iterable[Switch]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the scores of embedded examples, some of whose features are taken from others.
+
+        Parameters
+        ----------
+        points, others : ndarray, shapes (n, features) and (m, features)
+            Examples as `embedded` returns them.
+        switches : iterable of Switch
+            Which features are taken, and for each of the n examples which of the m gives them.
+
+        Yields
+        ------
+        ndarray of float64, shape (n, classes)
+            As `scores_of` the changed examples, to rounding.
+        """
+        for values in switched(self._fitted()[-1], points, others, switches):
+            yield np.column_stack([-values, values]) if values.ndim == 1 else values
 
     def save(self, folder: Path) -> None:
         """Write `tas_svm.skops` and `tas_svm.json` into a folder."""

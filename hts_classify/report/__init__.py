@@ -7,6 +7,8 @@
     learning    the same of the CNN's fits: curves, a table, what is amiss
     trust       figures by level and class, calibration, the cascade, controls
     repeats     the same with other seeds
+    explained   of the disagreements what each path saw, and what it likened the well to
+    pictures    tiles as small pictures
     method      how the run was done, in words
     template    fills the templates, *.html.j2, whose macros turn the figures into SVG
     text        the terminal's lines

@@ -31,6 +31,7 @@ from ..vocabulary import (
     WELL,
     split_well,
 )
+from .explained import explained
 from .learning import learned
 from .method import method
 from .record import Record
@@ -74,6 +75,7 @@ def page(record: Record) -> dict[str, Any]:
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
         "frontier": frontier_points(record),
+        "explained": explained(record, [*channel_colours(record.run["channels"]).values()]),
         "learned": learned(record),
         "trust": trust(record),
         "again": repeats(record),

@@ -9,6 +9,7 @@
       ├── search ── learning      how long, at which rate; step by step
       ├── checkpoint              a fit that was stopped goes on
       ├── inference               scores, whole or on frozen features
+      ├── cam                     where in a tile each class is seen
       └── device                  where it computes, and that it repeats itself
 
 These modules need PyTorch, torchvision and NumPy alone, and safetensors where files are written:

@@ -38,6 +38,8 @@ class TileViews:
     def __init__(self, tiles: Tiles, settings: CnnSettings, side: int = 0) -> None:
         self._tiles, self._augmentation, self._side = tiles, settings.augmentation, side
         self.together = tiles.together(side)
+        self.shape = tiles.shape
+        """Channels, rows and columns of a tile, before a crop is cut out."""
         self._learned = side or min(settings.crop, *tiles.shape[1:])
 
     def __getitem__(self, index: NDArray[np.intp]) -> Tensor:

@@ -20,15 +20,16 @@ from ..calibrate import by_field, temperature
 from ..card import damaged, read_card, read_content, versions, write_content
 from ..diagnosis import diagnose
 from ..examples import encode, usable_splits
-from ..protocol import Inputs, Origin, Split
+from ..protocol import Inputs, Maps, Origin, Split
 from ..settings import NETWORKS, CnnSettings
+from .cam import class_maps
 from .checkpoint import Checkpoint
 from .device import describe, pick, repeatable
 from .fitting import Fit, Trained, train
 from .inference import TileViews, outputs
 from .networks import Net, check_tile, folded, learned, make_network
 from .scaling import Scale
-from .tiles import Tiles
+from .tiles import Tiles, batched
 
 __all__ = ["Cnn"]
 
@@ -276,14 +277,8 @@ class Cnn:
         ModelError, DataError, UsageError
             As `scores`.
         """
-        net, body, scale = self._fitted()
-        raw = self._tiles(inputs)
-        if raw.shape[0] != self._tile_shape[0]:
-            raise ModelError(
-                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
-                remedy="give the channels that the model was trained on, in their order",
-            )
-        views = TileViews(raw.prepared(scale.bound(origin)), self.settings, net.crop)
+        net, body, _ = self._fitted()
+        views = self._views(inputs, origin)
         every = self.settings.views and not briefly
         found = outputs(body, views, np.arange(len(inputs)), self.settings, every=every)
         return found.reshape(-1, net.head.in_features).numpy().astype(np.float64)
@@ -298,6 +293,30 @@ class Cnn:
             seen = torch.from_numpy(np.ascontiguousarray(points, np.float32))
             bias = net.head.bias.cpu()
             return (seen @ net.head.weight.cpu().T + bias).numpy().astype(np.float64)
+
+    def maps(self, inputs: Inputs, *, origin: Origin | None = None) -> Maps:
+        """Return where the network sees each class in each tile as it is: Grad-CAM, see `cam`.
+
+        Returns
+        -------
+        Maps
+            At the resolution of the network's last feature map.
+
+        Raises
+        ------
+        ModelError, DataError, UsageError
+            As `scores`.
+        """
+        net, *_ = self._fitted()
+        views = self._views(inputs, origin)
+        found = []
+        for _, batch in views.batches(batched(np.arange(len(inputs)), views.together)):
+            (view,) = views.views(batch, every=False)
+            found.append(class_maps(net, view).numpy())
+        none = np.empty((0, len(self.classes), 1, 1), np.float32)
+        y, x = views.shape[1:]
+        covered = (net.crop / y, net.crop / x) if net.crop else (1.0, 1.0)
+        return Maps(np.concatenate(found or [none]), covered)
 
     def save(self, folder: Path) -> None:
         """Write `cnn.safetensors` and `cnn.json` into a folder."""
@@ -420,6 +439,17 @@ class Cnn:
         )
         check_tile(settings.network, raw.shape)
         return raw
+
+    def _views(self, inputs: Inputs, origin: Origin | None) -> TileViews:
+        """Return tiles as the network that has learned sees them."""
+        net, _, scale = self._fitted()
+        raw = self._tiles(inputs)
+        if raw.shape[0] != self._tile_shape[0]:
+            raise ModelError(
+                f"{raw.shape[0]} channels for a model of {self._tile_shape[0]}",
+                remedy="give the channels that the model was trained on, in their order",
+            )
+        return TileViews(raw.prepared(scale.bound(origin)), self.settings, net.crop)
 
     def _fresh(self, channels: int, classes: int, seed: int) -> Net:
         torch.manual_seed(seed)
