@@ -13,7 +13,8 @@ from .compare import compare
 from .evaluate import positions
 from .files import read_json, write_json
 from .fits import MODELS, Fits, Step
-from .predictions import treatments, with_proba, write_table
+from .matching import matched
+from .predictions import UNFOLDED, treatments, with_proba, write_table
 from .raters import with_raters
 from .report import draw, load_record, write_cards
 from .vocabulary import PLATE, SCORE, TARGET, WELL, columns_with
@@ -66,22 +67,28 @@ def conclude(
     if held.cascade:
         chosen = {"threshold": held.cascade.threshold, "aggregate": fits.aggregate}
         write_json(out / MODELS / CASCADE, chosen)
-    comparison = held.as_json() | {
-        "lost": _lost(wells, folds.wells, target),
-        "split": folds.split,
-        "protocol": folds.protocol.title,
-        "unit": folds.protocol.unit,
-        "unseen": folds.protocol.unseen,
-        "fold_notes": list(folds.notes),
-        "folds": folds.count,
-        "inner_units": units,
-        "audit": audited,
-        "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
-        "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
-        "separations": [asdict(plate) for plate in separations(probable)],
-        "doses": [asdict(dose) for dose in dose_responses(probable)],
-        "training": {step.name: card for step, card in cards.items()},
-    }
+    unseen = {(s.path, s.fold): fits.profiles(s) for s in shards if s.fold != UNFOLDED}
+    matches = matched(fits.features, folds, unseen, seed=fits.seed)
+    comparison = (
+        held.as_json()
+        | matches
+        | {
+            "lost": _lost(wells, folds.wells, target),
+            "split": folds.split,
+            "protocol": folds.protocol.title,
+            "unit": folds.protocol.unit,
+            "unseen": folds.protocol.unseen,
+            "fold_notes": list(folds.notes),
+            "folds": folds.count,
+            "inner_units": units,
+            "audit": audited,
+            "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
+            "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
+            "separations": [asdict(plate) for plate in separations(probable)],
+            "doses": [asdict(dose) for dose in dose_responses(probable)],
+            "training": {step.name: card for step, card in cards.items()},
+        }
+    )
     write_json(out / "comparison.json", comparison)
     record = load_record(out)
     write_cards(record)

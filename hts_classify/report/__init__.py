@@ -6,6 +6,7 @@
     figures     what the page draws: plates, matrices, thumbnails, bars (data only)
     learning    the same of the CNN's fits: curves, a table, what is amiss
     trust       figures by level and class, calibration, the cascade, controls
+    matching    nearest neighbours and replicates, as the profiling literature reports them
     method      how the run was done, in words
     template    fills the templates, *.html.j2, whose macros turn the figures into SVG
     text        the terminal's lines

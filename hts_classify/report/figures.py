@@ -32,6 +32,7 @@ from ..vocabulary import (
     split_well,
 )
 from .learning import learned
+from .matching import matching
 from .method import method
 from .record import Record
 from .trust import trust
@@ -75,6 +76,7 @@ def page(record: Record) -> dict[str, Any]:
         "frontier": frontier_points(record),
         "learned": learned(record),
         "trust": trust(record),
+        "matching": matching(record.comparison),
         "method": method(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
     }

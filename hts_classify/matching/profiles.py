@@ -1,0 +1,213 @@
+"""What wells are compared by: one vector a well, on a scale that some of the wells set.
+
+Features are averaged over a well's fields and standardised by median and median absolute
+deviation of the negative controls of each plate (mad_robustize of the profiling recipe: Caicedo et
+al., Nat Methods 2017, 14:849), or of all its wells where some plate has few of them. Features that
+do not vary there are left out, and so are those that somewhere are more than 500 deviations off
+(pycytominer's `drop_outliers`): a single one would be all that a cosine sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..plate import control_kinds
+from ..shards import feature_matrix
+from ..vocabulary import FOLD, PLATE, PROFILE, ROLE, SCORED, TRAINED, WELL, columns_with
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "FEWEST_CONTROLS",
+    "Profiles",
+    "directed",
+    "feature_profiles",
+    "standardised",
+    "unseen_profiles",
+]
+
+FEWEST_CONTROLS: Final = 8
+"""Negative controls that a plate needs for them to set its scale."""
+_NORMAL: Final = 1.4826
+"""Standard deviations of a normal distribution in its median absolute deviation."""
+_MOST_DEVIATIONS: Final = 500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiles:
+    """Wells that may be compared, and by what."""
+
+    wells: pd.DataFrame
+    """A row a well, with the plate map's columns, from row 0."""
+    values: NDArray[np.float64]
+    """Shape (wells, features). No row is constant: such a well has no direction."""
+    fold: NDArray[np.intp]
+    """Shape (wells,): wells are comparable within a fold only; all 0 where all are."""
+    controls: NDArray[np.bool_]
+    """Shape (wells,): negative controls."""
+    by_controls: bool
+    """Whether these have set the scale."""
+    scale: str
+    """What has, in words."""
+
+
+def standardised(
+    values: NDArray[np.float64], plates: NDArray[np.intp], setting: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Centre and scale features on each plate by some of its wells.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (wells, features)
+    plates : ndarray of int, shape (wells,)
+        Plate of each well.
+    setting : ndarray of bool, shape (wells,)
+        Wells whose median and median absolute deviation set the scale.
+
+    Returns
+    -------
+    ndarray of float64, shape (wells, features that are left)
+
+    Examples
+    --------
+    >>> values = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [10.0, 5.0]])
+    >>> setting = np.array([True, True, True, False])
+    >>> standardised(values, np.zeros(4, int), setting).round(2).tolist()
+    [[-0.67], [0.0], [0.67], [5.4]]
+    """
+    found, kept = np.zeros_like(values), np.isfinite(values).all(axis=0)
+    for plate in np.unique(plates):
+        own = plates == plate
+        some = values[own & setting]
+        if not len(some):
+            return values[:, :0]
+        centre = np.median(some, axis=0)
+        spread = np.median(np.abs(some - centre), axis=0)
+        # What is left of a constant after an average over fields is rounding, not spread.
+        kept &= spread > 1e-12 * np.maximum(np.abs(centre), np.abs(some).max(axis=0))
+        found[own] = (values[own] - centre) / (_NORMAL * np.where(spread > 0, spread, 1))
+    kept &= (np.abs(found) <= _MOST_DEVIATIONS).all(axis=0)
+    return found[:, kept]
+
+
+def directed(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the rows that are not constant: what points nowhere is like nothing.
+
+    Examples
+    --------
+    >>> directed(np.array([[0.0, 0.0], [0.0, 1.0]])).tolist()
+    [False, True]
+    """
+    if not values.shape[1]:
+        return np.zeros(len(values), bool)
+    return np.asarray(np.ptp(values, axis=1) > 0, bool)
+
+
+def feature_profiles(features: pd.DataFrame, wells: pd.DataFrame) -> Profiles:
+    """Make profiles of the features, which no model has seen.
+
+    Parameters
+    ----------
+    features : DataFrame
+        A row a field.
+    wells : DataFrame
+        The joined plate map.
+
+    Returns
+    -------
+    Profiles
+        Of the wells that have a field, by plate and well.
+    """
+    import pandas as pd
+
+    values = feature_matrix(features)
+    fields = features[[PLATE, WELL]].reset_index(drop=True).join(pd.DataFrame(values))
+    means = fields.groupby([PLATE, WELL], sort=True).mean().reset_index()
+    table = means[[PLATE, WELL]].merge(wells, on=[PLATE, WELL], how="inner")
+    means = table[[PLATE, WELL]].merge(means, on=[PLATE, WELL])
+    controls = (control_kinds(table) == "negcon").to_numpy(bool)
+    plates = np.unique(table[PLATE].to_numpy(str), return_inverse=True)[1]
+    by_controls = bool((np.bincount(plates[controls], minlength=1) >= FEWEST_CONTROLS).all()) and (
+        len(np.unique(plates[controls])) == len(np.unique(plates))
+    )
+    setting = controls if by_controls else np.ones(len(table), bool)
+    found = standardised(means.drop(columns=[PLATE, WELL]).to_numpy(np.float64), plates, setting)
+    few = f" (no {FEWEST_CONTROLS} negative controls on each)" if controls.any() else ""
+    scale = "the negative controls" if by_controls else f"all wells{few}"
+    return _comparable(
+        table,
+        found,
+        np.zeros(len(table), np.intp),
+        controls,
+        by_controls,
+        f"median and MAD of {scale} of each plate",
+    )
+
+
+def unseen_profiles(files: Mapping[int, Path], wells: pd.DataFrame) -> Profiles:
+    """Make profiles of each fold's scored wells, as the model sees them that was not shown them.
+
+    Parameters
+    ----------
+    files : mapping
+        By fold, how its model sees each well.
+    wells : DataFrame
+        The joined plate map with `Fold` and `Role`.
+
+    Returns
+    -------
+    Profiles
+        Comparable within a fold only: each fold has a model, and so a space, of its own. The
+        wells that it was trained on set its scale.
+    """
+    import pandas as pd
+
+    parts, points = [], []
+    for fold in sorted(files):
+        seen = pd.read_parquet(files[fold]).sort_values([PLATE, WELL], kind="stable")
+        trained = seen[TRAINED].to_numpy(bool)
+        values = seen[columns_with(PROFILE, seen)].to_numpy(np.float64)
+        scaled = standardised(values, np.zeros(len(seen), np.intp), trained)[~trained]
+        table = seen.loc[~trained, [PLATE, WELL]].merge(wells, on=[PLATE, WELL], how="left")
+        own = ((table[FOLD] == fold) & (table[ROLE] == SCORED)).to_numpy(bool)
+        parts.append(table[own])
+        points.append(scaled[own])
+    # Spaces differ in width; what is padded is 0, which adds nothing to a cosine.
+    widest = max((part.shape[1] for part in points), default=0)
+    wide = [np.pad(part, ((0, 0), (0, widest - part.shape[1]))) for part in points]
+    table = pd.concat(parts, ignore_index=True) if parts else wells.iloc[:0]
+    return _comparable(
+        table,
+        np.concatenate(wide) if wide else np.empty((0, 0)),
+        table[FOLD].to_numpy(np.intp),
+        np.zeros(len(table), bool),
+        False,
+        "median and MAD of the wells that the fold's model was trained on",
+    )
+
+
+def _comparable(
+    table: pd.DataFrame,
+    values: NDArray[np.float64],
+    fold: NDArray[np.intp],
+    controls: NDArray[np.bool_],
+    by_controls: bool,
+    scale: str,
+) -> Profiles:
+    """Leave out the wells that have no direction."""
+    some = directed(values)
+    return Profiles(
+        wells=table[some].reset_index(drop=True),
+        values=values[some],
+        fold=fold[some],
+        controls=controls[some],
+        by_controls=by_controls,
+        scale=scale,
+    )
