@@ -171,8 +171,8 @@ def replicates_of(profiles: Profiles, *, of: str, seed: int) -> Reproducibility:
     within = " and fold" if of in PATHS else ""
     words = (of, "replicates", profiles.scale, f"{others} of the same plate{within}")
     wells, fold = profiles.wells, profiles.fold
-    if COMPOUND not in wells or wells[COMPOUND].isna().all():
-        return _undefined(*words, "the plate map names no compounds")
+    if reason := _unfit(profiles):
+        return _undefined(*words, reason)
     part = np.flatnonzero(profiles.controls | wells[COMPOUND].notna().to_numpy(bool))
     treated = part[~profiles.controls[part]]
     kin, names = np.full(len(wells), -1), list[str]()
@@ -211,8 +211,8 @@ def classes_of(profiles: Profiles, *, of: str = "features", seed: int) -> Reprod
 
     words = (of, "class", profiles.scale, "treatments of other classes")
     wells = profiles.wells
-    if COMPOUND not in wells or wells[COMPOUND].isna().all():
-        return _undefined(*words, "the plate map names no compounds")
+    if reason := _unfit(profiles):
+        return _undefined(*words, reason)
     part = np.flatnonzero(wells[COMPOUND].notna().to_numpy(bool) & ~profiles.controls)
     wells, values = wells.iloc[part].reset_index(drop=True), profiles.values[part]
     codes, _ = _treatments(wells, profiles.fold[part])
@@ -229,6 +229,17 @@ def classes_of(profiles: Profiles, *, of: str = "features", seed: int) -> Reprod
         return _undefined(*words, "no class has two compounds to compare")
     pairing = _Pairing(means[use], table.assign(fold=0, place=0, control=-1), classes)
     return _judged(words, pairing, by_controls=False, seed=seed)
+
+
+def _unfit(profiles: Profiles) -> str:
+    """Say why nothing can be compared at all; empty where it can."""
+    features = profiles.values.shape[1]
+    if COMPOUND not in profiles.wells:
+        return "the plate map names no compounds"
+    if features < _FEWEST_FEATURES:
+        return f"{features} features vary, too few for a direction"
+    named = profiles.wells[COMPOUND].notna().any()
+    return "" if named else "the plate map names no compounds"
 
 
 def _treatments(wells: pd.DataFrame, fold: NDArray[np.intp]) -> tuple[NDArray[np.intp], list[str]]:
@@ -264,9 +275,6 @@ def _judged(
     words: tuple[str, str, str, str], pairing: _Pairing, *, by_controls: bool, seed: int
 ) -> Reproducibility:
     """Rank, draw, and count."""
-    features = pairing.values.shape[1]
-    if features < _FEWEST_FEATURES:
-        return _undefined(*words, f"{features} features vary: too few for a direction")
     sizes = [np.bincount(pairing.table[name]).astype(np.int64) for name in ("place", "kin")]
     pairs = sum(int((size**2).sum()) for size in sizes) // 2
     if pairs > _MOST_PAIRS:
