@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,12 @@ from ..vocabulary import (
     GROUP,
     PATHS,
     PLATE,
-    PROFILE,
     ROLE,
     SCORED,
     TARGET,
-    TRAINED,
     WELL,
-    columns_with,
 )
+from .profiles import Seen, read_seen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,22 +77,22 @@ class Neighbours:
     """Why nothing is found; empty otherwise."""
 
 
-class _Points(NamedTuple):
-    """Profiles, and what is known of each."""
+class _Plan(NamedTuple):
+    """What a rule and a level make of the wells, in numbers that are equal where names are."""
 
-    values: NDArray[np.float64]
-    """Shape (profiles, features), of length 1, or 0 for a profile without direction."""
-    target: NDArray[Any]
-    group: NDArray[Any]
-    apart: tuple[NDArray[Any], ...]
-    """What neighbours may not share: the compound, and the batch; None where there is none."""
+    profile: NDArray[np.intp]
+    """Shape (wells,): the wells of one profile share it."""
+    target: NDArray[np.intp]
+    """Shape (wells,): the class, -1 for none."""
+    apart: tuple[NDArray[np.intp], ...]
+    """Each of shape (wells,): what neighbours may not share, -1 for none."""
 
 
 class _Judged(NamedTuple):
     """Profiles of one fold and whether their neighbours are right."""
 
-    target: NDArray[Any]
-    group: NDArray[Any]
+    wells: NDArray[np.intp]
+    """The first well of each profile."""
     correct: NDArray[np.bool_]
     counts: NDArray[np.bool_]
 
@@ -117,20 +115,23 @@ def neighbours(profiles: Mapping[tuple[str, int], Path], wells: pd.DataFrame) ->
         One a path, rule and level. Of profiles that are equally near the first counts, by plate
         and well.
     """
-    plan = {(rule, level): _undefined(wells, rule, level) for rule in _APART for level in _LEVELS}
-    defined = [one for one, reason in plan.items() if not reason]
+    wells = wells.sort_values([PLATE, WELL], kind="stable").reset_index(drop=True)
+    asked_after = [(rule, level) for rule in _APART for level in _LEVELS]
+    reasons = {one: _undefined(wells, *one) for one in asked_after}
+    plans = {one: _plan(wells, *one) for one, reason in reasons.items() if not reason}
+    scored, labelled = (wells[ROLE] == SCORED).to_numpy(), wells[TARGET].notna().to_numpy()
     found = []
     for path in PATHS:
-        held: dict[tuple[str, str], list[_Judged]] = {one: [] for one in plan}
-        for fold in sorted(fold for own, fold in profiles if own == path and defined):
-            asked, known = _wells_of(profiles[path, fold], wells, fold)
-            if asked.empty or known.empty:
-                continue
-            for rule, level in defined:
-                unit = _unit(wells, rule, level)
-                points = [_points(some, unit, _APART[rule]) for some in (asked, known)]
-                held[rule, level].append(_judge(*points))
-        found += [_told(path, *one, reason, held[one]) for one, reason in plan.items()]
+        held: dict[tuple[str, str], list[_Judged]] = {one: [] for one in asked_after}
+        for fold in sorted(fold for own, fold in profiles if own == path and plans):
+            seen = read_seen(profiles[path, fold], wells)
+            tested = scored & (wells[FOLD] == fold).to_numpy()
+            asked = seen.part(~seen.trained & tested[seen.wells])
+            known = seen.part(seen.trained & labelled[seen.wells])
+            if len(asked.wells) and len(known.wells):
+                for one, plan in plans.items():
+                    held[one].append(_judge(plan, asked, known))
+        found += [_told(path, *one, reason, wells, held[one]) for one, reason in reasons.items()]
     return found
 
 
@@ -159,57 +160,44 @@ def _unit(wells: pd.DataFrame, rule: str, level: str) -> list[str]:
     return [name for name in (COMPOUND, CONCENTRATION, TARGET, *batch) if name in wells]
 
 
-def _wells_of(file: Path, wells: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the wells that a fold asks of, and those that may be their neighbours."""
+def _plan(wells: pd.DataFrame, rule: str, level: str) -> _Plan:
     import pandas as pd
 
-    table = pd.read_parquet(file).merge(wells, on=[PLATE, WELL], how="inner")
-    table = table.sort_values([PLATE, WELL], kind="stable").reset_index(drop=True)
-    asked = ~table[TRAINED] & (table[FOLD] == fold) & (table[ROLE] == SCORED)
-    return table[asked], table[table[TRAINED] & table[TARGET].notna()]
-
-
-def _points(wells: pd.DataFrame, unit: list[str], apart: tuple[str, ...]) -> _Points:
-    """Average wells to profiles."""
-    groups = wells.groupby(unit, sort=False, dropna=False)
-    values = groups[columns_with(PROFILE, wells)].mean().to_numpy(np.float64)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
-    about = groups[[TARGET, GROUP, *apart]].first().astype(object)
-    about = about.where(about.notna(), None)
-    return _Points(
-        values=values / np.where(length > 0, length, 1),
-        target=about[TARGET].to_numpy(object),
-        group=about[GROUP].to_numpy(object),
-        apart=tuple(about[column].to_numpy(object) for column in apart),
+    profile = wells.groupby(_unit(wells, rule, level), sort=False, dropna=False).ngroup()
+    target, *apart = (
+        np.asarray(pd.factorize(wells[column])[0], np.intp) for column in (TARGET, *_APART[rule])
     )
+    return _Plan(np.asarray(profile, np.intp), target, tuple(apart))
 
 
-def _judge(asked: _Points, known: _Points) -> _Judged:
+def _points(plan: _Plan, seen: Seen) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Average wells to profiles of length 1; return the first well of each, and its profile."""
+    _, first, of = np.unique(plan.profile[seen.wells], return_index=True, return_inverse=True)
+    order = np.argsort(of, kind="stable")
+    sums = np.add.reduceat(seen.values[order], np.searchsorted(of[order], np.arange(len(first))))
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return seen.wells[first], sums / np.where(length > 0, length, 1)
+
+
+def _judge(plan: _Plan, asked: Seen, known: Seen) -> _Judged:
     """Name each profile by its nearest neighbour among those that may be asked."""
-    target, others = _codes(asked.target, known.target)
-    apart = [_codes(*pair) for pair in zip(asked.apart, known.apart, strict=True)]
-    correct = np.zeros(len(target), bool)
-    counts = np.all([own >= 0 for own, _ in apart], axis=0)
-    for start in range(0, len(correct), _TOGETHER):
+    (own, points), (other, others) = _points(plan, asked), _points(plan, known)
+    correct = np.zeros(len(own), bool)
+    counts = np.all([apart[own] >= 0 for apart in plan.apart], axis=0)
+    for start in range(0, len(own), _TOGETHER):
         part = slice(start, start + _TOGETHER)
-        barred = np.any([own[part, None] == theirs for own, theirs in apart], axis=0)
-        alike = target[part, None] == others
+        barred = np.any([apart[own[part], None] == apart[other] for apart in plan.apart], axis=0)
+        alike = plan.target[own[part], None] == plan.target[other]
         # Rounded, so that profiles that are the same are equally near on every machine.
-        near = np.where(barred, -np.inf, np.round(asked.values[part] @ known.values.T, 12))
+        near = np.where(barred, -np.inf, np.round(points[part] @ others.T, 12))
         correct[part] = alike[np.arange(len(near)), near.argmax(axis=1)]
         counts[part] &= (alike & ~barred).any(axis=1)
-    return _Judged(asked.target, asked.group, correct, counts)
+    return _Judged(own, correct, counts)
 
 
-def _codes(some: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give equal values of both one number; -1 where there is none."""
-    import pandas as pd
-
-    codes = pd.factorize(np.concatenate([some, others]))[0]
-    return codes[: len(some)], codes[len(some) :]
-
-
-def _told(path: str, rule: str, level: str, reason: str, held: list[_Judged]) -> Neighbours:
+def _told(
+    path: str, rule: str, level: str, reason: str, wells: pd.DataFrame, held: list[_Judged]
+) -> Neighbours:
     """Count what was found over all folds."""
     counts = np.concatenate([one.counts for one in held]) if held else np.zeros(0, bool)
     if not reason and not counts.any():
@@ -218,18 +206,16 @@ def _told(path: str, rule: str, level: str, reason: str, held: list[_Judged]) ->
         reason = f"no {level} has a neighbour of its class that shares {word}its {shared}"
     if reason:
         return Neighbours(path=path, rule=rule, level=level, found=None, reason=reason)
-    correct, target, group = (
-        np.concatenate([getattr(one, name) for one in held])[counts]
-        for name in ("correct", "target", "group")
-    )
-    names = sorted({str(name) for name in target})
+    correct = np.concatenate([one.correct for one in held])[counts]
+    rows = np.concatenate([one.wells for one in held])[counts]
+    target = wells[TARGET].to_numpy(str)[rows]
     found = Matches(
         correct=int(correct.sum()),
         total=len(correct),
-        interval=accuracy_interval(correct, list(group)),
+        interval=accuracy_interval(correct, list(wells[GROUP].iloc[rows])),
         classes=tuple(
-            (name, int(correct[target == name].sum()), int((target == name).sum()))
-            for name in names
+            (str(name), int(correct[target == name].sum()), int((target == name).sum()))
+            for name in np.unique(target)
         ),
         left_out=int((~counts).sum()),
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FEWEST_CONTROLS",
     "Profiles",
+    "Seen",
     "directed",
     "feature_profiles",
+    "read_seen",
     "standardised",
     "unseen_profiles",
 ]
@@ -56,6 +58,50 @@ class Profiles:
     """Whether these have set the scale."""
     scale: str
     """What has, in words."""
+
+
+class Seen(NamedTuple):
+    """How one fold's model sees wells."""
+
+    wells: NDArray[np.intp]
+    """Shape (seen,): rows of the table of wells, ascending."""
+    trained: NDArray[np.bool_]
+    """Shape (seen,): whether the model was trained on each."""
+    values: NDArray[np.float64]
+    """Shape (seen, features)."""
+
+    def part(self, which: NDArray[np.bool_]) -> Seen:
+        """Return some of the wells."""
+        return Seen(self.wells[which], self.trained[which], self.values[which])
+
+
+def read_seen(file: Path, wells: pd.DataFrame) -> Seen:
+    """Read how a fold's model sees wells.
+
+    Parameters
+    ----------
+    file : Path
+        As `fits.Fits.profiles` names it.
+    wells : DataFrame
+        The joined plate map; wells that are not in it are left out.
+
+    Returns
+    -------
+    Seen
+    """
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    # Not by way of pandas: hundreds of columns cost it more than the numbers in them.
+    table = pq.read_table(file, use_threads=False)
+    names = [table[name].to_numpy() for name in (PLATE, WELL)]
+    known = pd.MultiIndex.from_frame(wells[[PLATE, WELL]])
+    rows = np.asarray(known.get_indexer(pd.MultiIndex.from_arrays(names)), np.intp)
+    columns = [table[name].to_numpy() for name in columns_with(PROFILE, table.column_names)]
+    values = np.stack(columns, axis=1).astype(np.float64)
+    order = np.argsort(rows, kind="stable")
+    order = order[rows[order] >= 0]
+    return Seen(rows[order], table[TRAINED].to_numpy()[order], values[order])
 
 
 def standardised(
@@ -167,25 +213,21 @@ def unseen_profiles(files: Mapping[int, Path], wells: pd.DataFrame) -> Profiles:
         Comparable within a fold only: each fold has a model, and so a space, of its own. The
         wells that it was trained on set its scale.
     """
-    import pandas as pd
-
-    parts, points = [], []
+    rows, points = [np.empty(0, np.intp)], [np.empty((0, 0))]
     for fold in sorted(files):
-        seen = pd.read_parquet(files[fold]).sort_values([PLATE, WELL], kind="stable")
-        trained = seen[TRAINED].to_numpy(bool)
-        values = seen[columns_with(PROFILE, seen)].to_numpy(np.float64)
-        scaled = standardised(values, np.zeros(len(seen), np.intp), trained)[~trained]
-        table = seen.loc[~trained, [PLATE, WELL]].merge(wells, on=[PLATE, WELL], how="left")
-        own = ((table[FOLD] == fold) & (table[ROLE] == SCORED)).to_numpy(bool)
-        parts.append(table[own])
+        seen = read_seen(files[fold], wells)
+        scaled = standardised(seen.values, np.zeros(len(seen.wells), np.intp), seen.trained)
+        tested = (wells[FOLD] == fold) & (wells[ROLE] == SCORED)
+        own = ~seen.trained & tested.to_numpy(bool)[seen.wells]
+        rows.append(seen.wells[own])
         points.append(scaled[own])
     # Spaces differ in width; what is padded is 0, which adds nothing to a cosine.
-    widest = max((part.shape[1] for part in points), default=0)
+    widest = max(part.shape[1] for part in points)
     wide = [np.pad(part, ((0, 0), (0, widest - part.shape[1]))) for part in points]
-    table = pd.concat(parts, ignore_index=True) if parts else wells.iloc[:0]
+    table = wells.iloc[np.concatenate(rows)]
     return _comparable(
         table,
-        np.concatenate(wide) if wide else np.empty((0, 0)),
+        np.concatenate(wide),
         table[FOLD].to_numpy(np.intp),
         np.zeros(len(table), bool),
         False,

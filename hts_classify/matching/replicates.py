@@ -415,6 +415,8 @@ def _threshold(
 
     None where no draw has such a pair.
     """
+    if len(np.unique(kin)) < 2:
+        return None
     one, other = np.triu_indices(size, 1)
     medians = []
     for _ in range(_DRAWS):
