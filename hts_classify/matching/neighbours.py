@@ -201,14 +201,13 @@ def _told(
     """Count what was found over all folds."""
     counts = np.concatenate([one.counts for one in held]) if held else np.zeros(0, bool)
     if not reason and not counts.any():
-        shared = " nor ".join(_WORDS[column] for column in _APART[rule])
-        word = "neither " if rule == "NSCB" else "not "
-        reason = f"no {level} has a neighbour of its class that shares {word}its {shared}"
+        other = " and ".join(f"another {_WORDS[column]}" for column in _APART[rule])
+        reason = f"no {level} has a neighbour of its class with {other}"
     if reason:
         return Neighbours(path=path, rule=rule, level=level, found=None, reason=reason)
     correct = np.concatenate([one.correct for one in held])[counts]
     rows = np.concatenate([one.wells for one in held])[counts]
-    target = wells[TARGET].to_numpy(str)[rows]
+    target = np.asarray(wells[TARGET].iloc[rows].tolist(), str)
     found = Matches(
         correct=int(correct.sum()),
         total=len(correct),

@@ -179,7 +179,7 @@ def feature_profiles(features: pd.DataFrame, wells: pd.DataFrame) -> Profiles:
     table = means[[PLATE, WELL]].merge(wells, on=[PLATE, WELL], how="inner")
     means = table[[PLATE, WELL]].merge(means, on=[PLATE, WELL])
     controls = (control_kinds(table) == "negcon").to_numpy(bool)
-    plates = np.unique(table[PLATE].to_numpy(str), return_inverse=True)[1]
+    plates = np.asarray(pd.factorize(table[PLATE])[0], np.intp)
     by_controls = bool((np.bincount(plates[controls], minlength=1) >= FEWEST_CONTROLS).all()) and (
         len(np.unique(plates[controls])) == len(np.unique(plates))
     )
@@ -229,7 +229,7 @@ def unseen_profiles(files: Mapping[int, Path], wells: pd.DataFrame) -> Profiles:
         table,
         np.concatenate(wide),
         table[FOLD].to_numpy(np.intp),
-        np.zeros(len(table), bool),
+        (control_kinds(table) == "negcon").to_numpy(bool),
         False,
         "median and MAD of the wells that the fold's model was trained on",
     )

@@ -129,7 +129,7 @@ def test_one_compound_a_class_leaves_nobody_to_ask(tmp_path: Path) -> None:
     found = neighbours(write_profiles(tmp_path, folds, profiles_of(wells)), folds.wells)
     one = asked(found, "NSC")
     assert one.found is None
-    assert one.reason == "no well has a neighbour of its class that shares not its compound"
+    assert one.reason == "no well has a neighbour of its class with another compound"
     assert asked(found, "NSC", "treatment").reason == (
         "treatments have wells in several split groups"
     )
@@ -155,3 +155,15 @@ def test_a_model_that_sees_nothing_is_counted_not_crashed(tmp_path: Path) -> Non
     assert one is not None
     assert one.total == 48
     assert one.correct < one.total
+
+
+def test_wells_without_a_class_are_neither_asked_nor_judged(tmp_path: Path) -> None:
+    wells = platemap()
+    wells.loc[::5, "moa"] = None
+    folds = dealt(wells)
+    values = profiles_of(wells, of_class=0.5)
+    found = asked(neighbours(write_profiles(tmp_path, folds, values), folds.wells), "NSC").found
+    right = by_scikit_learn(folds, values, ["Metadata_Compound"])
+    assert found is not None
+    assert (found.correct, found.total) == (sum(right), 38)
+    assert [name for name, *_ in found.classes] == ["moa0", "moa1", "moa2"]
