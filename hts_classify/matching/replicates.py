@@ -164,10 +164,10 @@ def replicates_of(profiles: Profiles, *, of: str, seed: int) -> Reproducibility:
     Returns
     -------
     Reproducibility
-        Others are the negative controls of the same plate where these have set the scale,
-        otherwise wells of other treatments on it; of profiles of several folds, in the same fold.
+        Others are the negative controls of the same plate where each has enough of them, otherwise
+        wells of other treatments on it; of profiles of several folds, in the same fold.
     """
-    others = "negative controls" if profiles.by_controls else "wells of other treatments"
+    others = "negative controls" if profiles.among_controls else "wells of other treatments"
     within = " and fold" if of in PATHS else ""
     words = (of, "replicates", profiles.scale, f"{others} of the same plate{within}")
     wells, fold = profiles.wells, profiles.fold
@@ -187,7 +187,7 @@ def replicates_of(profiles: Profiles, *, of: str, seed: int) -> Reproducibility:
     table["place"] = wells.iloc[part].groupby([PLATE, fold[part]]).ngroup()
     table["own"], table["other"] = np.arange(len(table)), table["kin"]
     pairing = _Pairing(profiles.values[part], table.reset_index(drop=True), names)
-    return _judged(words, pairing, by_controls=profiles.by_controls, seed=seed)
+    return _judged(words, pairing, among_controls=profiles.among_controls, seed=seed)
 
 
 def classes_of(profiles: Profiles, *, of: str = "features", seed: int) -> Reproducibility:
@@ -228,7 +228,7 @@ def classes_of(profiles: Profiles, *, of: str = "features", seed: int) -> Reprod
     if not len(table) or (table.groupby("kin")["own"].nunique() < 2).all():
         return _undefined(*words, "no class has two compounds to compare")
     pairing = _Pairing(means[use], table.assign(fold=0, place=0, control=-1), classes)
-    return _judged(words, pairing, by_controls=False, seed=seed)
+    return _judged(words, pairing, among_controls=False, seed=seed)
 
 
 def _unfit(profiles: Profiles) -> str:
@@ -272,14 +272,14 @@ def _undefined(of: str, pairs: str, scale: str, others: str, reason: str) -> Rep
 
 
 def _judged(
-    words: tuple[str, str, str, str], pairing: _Pairing, *, by_controls: bool, seed: int
+    words: tuple[str, str, str, str], pairing: _Pairing, *, among_controls: bool, seed: int
 ) -> Reproducibility:
     """Rank, draw, and count."""
     sizes = [np.bincount(pairing.table[name]).astype(np.int64) for name in ("place", "kin")]
     pairs = sum(int((size**2).sum()) for size in sizes) // 2
     if pairs > _MOST_PAIRS:
         return _undefined(*words, f"{pairs:,} pairs are more than are compared ({_MOST_PAIRS:,})")
-    ranked = _ranked(pairing, by_controls=by_controls, seed=seed)
+    ranked = _ranked(pairing, among_controls=among_controls, seed=seed)
     drawn = _drawn(pairing, seed=seed)
     members = np.bincount(pairing.table["kin"], minlength=len(pairing.names))
     kin = tuple(
@@ -314,7 +314,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _ranked(
-    pairing: _Pairing, *, by_controls: bool, seed: int
+    pairing: _Pairing, *, among_controls: bool, seed: int
 ) -> dict[int, tuple[float, float, float, float]]:
     """Return the mean average precision of each kin, its p and q, and what chance comes to."""
     from copairs.map import average_precision, mean_average_precision
@@ -322,7 +322,7 @@ def _ranked(
     from copairs.matching import UnpairedException
 
     # Treatments share `control`, so that where it must differ one of the two is a control.
-    apart = ["other", "control"] if by_controls else ["other"]
+    apart = ["other", "control"] if among_controls else ["other"]
     with _quietly():
         try:
             each = average_precision(

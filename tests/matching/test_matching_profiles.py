@@ -11,12 +11,12 @@ from hts_classify.matching import feature_profiles, unseen_profiles
 
 
 def test_controls_set_the_scale_of_their_plate() -> None:
-    one, two = platemap(controls=9), platemap(controls=8).assign(Metadata_Plate="P2")
+    one, two = platemap(controls=33), platemap(controls=32).assign(Metadata_Plate="P2")
     wells = pd.concat([one, two], ignore_index=True)
     values = profiles_of(wells)
     values[len(one) :] = 5 * values[len(one) :] + 40  # the second plate is brighter
     found = feature_profiles(field_table(wells, values), wells)
-    assert found.by_controls
+    assert found.among_controls
     assert "negative controls" in found.scale
     for plate in ("P1", "P2"):
         own = (wells["Metadata_Plate"] == plate).to_numpy()
@@ -28,11 +28,11 @@ def test_controls_set_the_scale_of_their_plate() -> None:
 
 
 def test_few_controls_on_one_plate_leave_the_scale_to_all_wells() -> None:
-    one, two = platemap(controls=9), platemap(controls=7).assign(Metadata_Plate="P2")
+    one, two = platemap(controls=33), platemap(controls=31).assign(Metadata_Plate="P2")
     wells = pd.concat([one, two], ignore_index=True)
     found = feature_profiles(field_table(wells, profiles_of(wells)), wells)
-    assert not found.by_controls
-    assert found.scale.startswith("median and MAD of all wells (no 8 negative controls on each)")
+    assert found.among_controls
+    assert found.scale.startswith("median and MAD of all wells (not 32 negative controls on each)")
     first = found.values[(found.wells["Metadata_Plate"] == "P1").to_numpy()]
     np.testing.assert_allclose(np.median(first, axis=0), 0, atol=1e-9)
 

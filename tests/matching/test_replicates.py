@@ -116,6 +116,16 @@ def test_noise_is_above_chance_once_in_twenty_and_signal_always() -> None:
     assert (signal.above, signal.significant) == (120, 120)
 
 
+@pytest.mark.parametrize("controls", [8, 40])
+def test_noise_does_not_stand_out_from_controls(controls: int) -> None:
+    # The scale must not be what makes treatments alike: few controls have a median of their own.
+    wells, rng = platemap(compounds=20, controls=controls), np.random.default_rng(2)
+    found = [of_features(wells, rng.normal(size=(len(wells), 40))).found for _ in range(3)]
+    assert all(one is not None and one.significant == 0 for one in found)
+    above = [one.precision - one.chance for one in found if one and one.precision and one.chance]
+    assert np.mean(above) == pytest.approx(0, abs=0.06)
+
+
 def test_doses_are_treatments_of_their_own() -> None:
     wells = platemap(compounds=1, classes=2, replicates=8)
     wells["Metadata_Concentration"] = np.where(np.arange(len(wells)) % 8 < 4, 0.5, 10.0)
