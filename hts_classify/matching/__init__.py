@@ -4,6 +4,7 @@
 
     neighbours    is a well's nearest neighbour of its class, as each path sees it? NSC and NSCB
     profiles      what wells are compared by: standardised features, or what a fold's model sees
+    draws         is kin more alike than profiles drawn at random? percent replicating, matching
     replicates    do replicates find each other, and compounds of a class? mAP by copairs
 
 Nothing here is trained on top of the profiles: neighbours are named by cosine similarity alone.

@@ -188,15 +188,17 @@ def feature_profiles(features: pd.DataFrame, wells: pd.DataFrame) -> Profiles:
     by_controls = fewest >= FEWEST_CONTROLS
     setting = controls if by_controls else np.ones(len(table), bool)
     found = standardised(means.drop(columns=[PLATE, WELL]).to_numpy(np.float64), plates, setting)
-    few = f" (not {FEWEST_CONTROLS} negative controls on each)" if controls.any() else ""
-    scale = "the negative controls" if by_controls else f"all wells{few}"
+    few = f" (some have fewer than {FEWEST_CONTROLS} negative controls)" if controls.any() else ""
+    scale = (
+        "the negative controls of each plate" if by_controls else f"all wells of each plate{few}"
+    )
     return _comparable(
         table,
         found,
         np.zeros(len(table), np.intp),
         controls,
         fewest >= FEWEST_RANKED,
-        f"median and MAD of {scale} of each plate",
+        f"median and MAD of {scale}",
     )
 
 

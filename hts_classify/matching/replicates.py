@@ -5,10 +5,7 @@ Two measures, over the same profiles:
 - mean average precision: each profile ranks the others by cosine similarity, and its kin should
   come first (Kalinin et al., Nat Commun 2025, 16:5181), by copairs. Its p-value compares with
   rankings by chance, and q is p after Benjamini and Hochberg over all that is tested.
-- percent replicating and percent matching: the share of treatments (classes) whose median
-  correlation between kin is above the 95th percentile of that among as many profiles drawn at
-  random, between profiles that are no kin (Way et al., Cell Syst 2022, 13:911). copairs draws as
-  many pairs as there are profiles instead, which for two replicates is too narrow a null.
+- percent replicating and percent matching, of correlations against draws (`draws`).
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..splits import Folds
 from ..vocabulary import COMPOUND, CONCENTRATION, PATHS, PLATE, TARGET
+from .draws import drawn
 from .profiles import Profiles, directed, feature_profiles, unseen_profiles
 
 if TYPE_CHECKING:
@@ -43,10 +41,6 @@ __all__ = [
 SIGNIFICANT: Final = 0.05
 _RANKINGS: Final = 10_000
 """Rankings by chance, so that the least p is 1e-4."""
-_DRAWS: Final = 1_000
-_PERCENTILE: Final = 95
-_MOST_DRAWN: Final = 50
-"""Profiles of one draw, however many replicates there are."""
 _FEWEST_FEATURES: Final = 3
 _MOST_PAIRS: Final = 20_000_000
 _BATCH: Final = 2_000
@@ -280,14 +274,14 @@ def _judged(
     if pairs > _MOST_PAIRS:
         return _undefined(*words, f"{pairs:,} pairs are more than are compared ({_MOST_PAIRS:,})")
     ranked = _ranked(pairing, among_controls=among_controls, seed=seed)
-    drawn = _drawn(pairing, seed=seed)
+    by_draws = drawn(pairing.values, pairing.table, seed=seed)
     members = np.bincount(pairing.table["kin"], minlength=len(pairing.names))
     kin = tuple(
         Kin(
             name=name,
             members=int(members[k]),
             **dict(zip(("precision", "p", "q"), ranked.get(k, (None,) * 4)[:3], strict=True)),
-            **dict(zip(("similarity", "threshold"), drawn.get(k, (None, None)), strict=True)),
+            **dict(zip(("similarity", "threshold"), by_draws.get(k, (None, None)), strict=True)),
         )
         for k, name in enumerate(pairing.names)
     )
@@ -379,50 +373,3 @@ def _quietly() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _drawn(pairing: _Pairing, *, seed: int) -> dict[int, tuple[float, float | None]]:
-    """Return the median correlation between kin, and its threshold by chance."""
-    table, found = pairing.table, dict[int, tuple[float, float | None]]()
-    for fold in np.unique(table["fold"]):
-        rows = np.flatnonzero((table["fold"] == fold) & (table["control"] == -1))
-        points = pairing.values[rows]
-        points = points[:, points.any(axis=0)]  # of another fold's features there is nothing
-        points = points - points.mean(axis=1, keepdims=True)
-        length = np.linalg.norm(points, axis=1, keepdims=True)
-        points = points / np.where(length > 0, length, 1)
-        kin, own = (table[name].to_numpy()[rows] for name in ("kin", "own"))
-        thresholds: dict[int, float | None] = {}
-        for k in np.unique(kin):
-            some = np.flatnonzero(kin == k)
-            one, other = np.triu_indices(len(some), 1)
-            differ = own[some][one] != own[some][other]
-            if not differ.any():
-                continue
-            alike = (points[some] @ points[some].T)[one, other][differ]
-            size = min(len(some), _MOST_DRAWN)
-            if size not in thresholds:
-                rng = np.random.default_rng([seed, int(fold), size])
-                thresholds[size] = _threshold(points, kin, size, rng)
-            found[int(k)] = (float(np.median(alike)), thresholds[size])
-    return found
-
-
-def _threshold(
-    points: NDArray[np.float64], kin: NDArray[Any], size: int, rng: np.random.Generator
-) -> float | None:
-    """Return the 95th percentile of medians over pairs that are no kin, among random profiles.
-
-    None where no draw has such a pair.
-    """
-    if len(np.unique(kin)) < 2:
-        return None
-    one, other = np.triu_indices(size, 1)
-    medians = []
-    for _ in range(_DRAWS):
-        some = rng.choice(len(points), size, replace=False)
-        strangers = kin[some][one] != kin[some][other]
-        if strangers.any():
-            alike = (points[some] @ points[some].T)[one, other][strangers]
-            medians.append(float(np.median(alike)))
-    return float(np.percentile(medians, _PERCENTILE)) if medians else None
