@@ -68,27 +68,23 @@ def conclude(
         chosen = {"threshold": held.cascade.threshold, "aggregate": fits.aggregate}
         write_json(out / MODELS / CASCADE, chosen)
     unseen = {(s.path, s.fold): fits.profiles(s) for s in shards if s.fold != UNFOLDED}
-    matches = matched(fits.features, folds, unseen, seed=fits.seed)
-    comparison = (
-        held.as_json()
-        | matches
-        | {
-            "lost": _lost(wells, folds.wells, target),
-            "split": folds.split,
-            "protocol": folds.protocol.title,
-            "unit": folds.protocol.unit,
-            "unseen": folds.protocol.unseen,
-            "fold_notes": list(folds.notes),
-            "folds": folds.count,
-            "inner_units": units,
-            "audit": audited,
-            "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
-            "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
-            "separations": [asdict(plate) for plate in separations(probable)],
-            "doses": [asdict(dose) for dose in dose_responses(probable)],
-            "training": {step.name: card for step, card in cards.items()},
-        }
-    )
+    comparison = held.as_json() | {
+        "lost": _lost(wells, folds.wells, target),
+        "split": folds.split,
+        "protocol": folds.protocol.title,
+        "unit": folds.protocol.unit,
+        "unseen": folds.protocol.unseen,
+        "fold_notes": list(folds.notes),
+        "folds": folds.count,
+        "inner_units": units,
+        "audit": audited,
+        "positions": [asdict(place) for place in positions(folds.wells, TARGET, masks)],
+        "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
+        "separations": [asdict(plate) for plate in separations(probable)],
+        "doses": [asdict(dose) for dose in dose_responses(probable)],
+        **matched(fits.features, folds, unseen, seed=fits.seed),
+        "training": {step.name: card for step, card in cards.items()},
+    }
     write_json(out / "comparison.json", comparison)
     record = load_record(out)
     write_cards(record)
