@@ -4,10 +4,10 @@
 
 A 384-well plate × 9 fields × 3 channels is written by hand, as a run leaves it before its end: four
 classes of 72 wells from 84 compounds, of which some are controls, and 12 compounds of 8 doses
-without a class; PFTAS columns, a table of quality, tiles of 64 pixels, and both paths' scores over
-five folds, drawn by a rule with a seed. Nothing is trained. The audit and `conclude` then do what
-they do in a run, in this process, imports of theirs included. It ends with 1 where a figure is
-missed. Peak memory is that of the whole process, with the making of the run in it.
+without a class; PFTAS columns, a table of quality, tiles of 64 pixels, and both paths' scores and
+profiles over five folds, drawn by a rule with a seed. Nothing is trained. The audit and `conclude`
+then do what they do in a run, in this process, imports of theirs included. It ends with 1 where a
+figure is missed. Peak memory is that of the whole process, with the making of the run in it.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ from hts_classify.vocabulary import (
     GROUP,
     PATHS,
     PLATE,
+    PROFILE,
     ROLE,
     SITE,
     TARGET,
+    TRAINED,
     UNLABELLED,
     WELL,
     feature_columns,
@@ -60,7 +62,17 @@ FIELDS, SIDE, FOLDS = 9, 64, 5
 DOSED, DOSES = 12, 8
 STRENGTH = {"tas_svm": 2.0, "cnn": 2.6}
 """By how much the score of a well's own class stands above the others', whose spread is 1."""
-STAGES = ("compare", "separations", "dose_responses", "write_table", "load_record", "draw")
+PROFILES = {"tas_svm": 162, "cnn": 128}
+"""Numbers that make a profile."""
+STAGES = (
+    "compare",
+    "matched",
+    "separations",
+    "dose_responses",
+    "write_table",
+    "load_record",
+    "draw",
+)
 """What of `conclude` is timed by itself."""
 
 
@@ -186,6 +198,22 @@ def shards_of(
     return found
 
 
+def profiles_of(folder: Path, steps: list[Step], folds: Folds, rng: np.random.Generator) -> None:
+    """Write how each step's model sees the wells that it learned from, and those that it calls."""
+    truth = shown(folds.wells)
+    labelled = (folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
+    for step in steps:
+        unfolded = step.fold == UNFOLDED
+        learned = labelled if unfolded else folds.training(step.fold)
+        called = ~labelled if unfolded else folds.tested(step.fold)
+        mean = truth @ rng.normal(0, STRENGTH[step.path] / 4, (len(CLASSES), PROFILES[step.path]))
+        points = (mean + rng.normal(0, 1, mean.shape)).astype(np.float32)
+        table = folds.wells[[PLATE, WELL]].assign(**{TRAINED: learned})
+        table = table.join(pd.DataFrame(points).add_prefix(PROFILE))[learned | called]
+        file = folder / "predictions" / f"profiles-{step.name}-made.parquet"
+        table.to_parquet(file, index=False)
+
+
 def make_run(folder: Path) -> tuple[Fits, dict[Step, Path], pd.DataFrame, pd.DataFrame]:
     """Write a run as it is before its end; return it, its calls, plate map and quality."""
     rng = np.random.default_rng(0)
@@ -200,6 +228,7 @@ def make_run(folder: Path) -> tuple[Fits, dict[Step, Path], pd.DataFrame, pd.Dat
     reasons = [PLATE, WELL, SITE, "Channel", "Reason"]
     pd.DataFrame(columns=reasons).to_csv(folder / "failures.csv", index=False)
     shards = shards_of(folder, features, folds, rng)
+    profiles_of(folder, list(shards), folds, rng)
     write_json(folder / "run.json", described())
     write_json(folder / "timings.json", timings(wells, shards))
     fits = Fits(

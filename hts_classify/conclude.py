@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from .explain import explanations
 from .files import read_json, whole, write_json
 from .fits import MODELS, Fits, Step
 from .importance import STATISTICS, summarised
+from .matching import matched
 from .predictions import UNFOLDED, treatments, with_proba, with_wells, write_table
 from .raters import with_raters
 from .repeating import first_repeat, repeated
@@ -26,6 +27,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["conclude"]
+
+
+class _Sights(Mapping[tuple[str, int], "pd.DataFrame"]):
+    """How each path's model of each fold sees wells; read when asked for, since many are large."""
+
+    def __init__(self, files: Mapping[tuple[str, int], Path]) -> None:
+        self._files = files
+
+    def __getitem__(self, key: tuple[str, int]) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self._files[key])
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def unseen(self) -> dict[tuple[str, int], Path]:
+        """Files of those that left wells out."""
+        return {key: file for key, file in self._files.items() if key[1] != UNFOLDED}
 
 
 def conclude(
@@ -57,8 +81,6 @@ def conclude(
     raters : sequence of str, optional
         Columns with what people called the wells.
     """
-    import pandas as pd
-
     out, folds = fits.out, fits.folds
     every, shards = shards, first_repeat(shards)
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
@@ -66,7 +88,7 @@ def conclude(
     probable = with_proba(
         table, {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()}
     )
-    sights = {(s.path, s.fold): pd.read_parquet(fits.profiles(s)) for s in shards}
+    sights = _Sights({(s.path, s.fold): fits.profiles(s) for s in shards})
     judged, limits = with_unlike(probable if proba else table, sights)
     write_table(out / "predictions", judged)
     _keep_known(out / MODELS, sights, limits)
@@ -92,6 +114,7 @@ def conclude(
         "raters": asdict(people) if (people := with_raters(probable, raters)) else None,
         "separations": [asdict(plate) for plate in separations(probable)],
         "doses": [asdict(dose) for dose in dose_responses(probable)],
+        **matched(fits.features, folds, sights.unseen, seed=fits.seed),
         "repeats": repeated(fits, every, probable, proba=proba),
         "importance": importance,
         "training": {step.name: card for step, card in cards.items()},

@@ -6,6 +6,7 @@
     figures     what the page draws: plates, matrices, thumbnails, bars (data only)
     learning    the same of the CNN's fits: curves, a table, what is amiss
     trust       figures by level and class, calibration, the cascade, controls
+    matching    nearest neighbours and replicates, as the profiling literature reports them
     repeats     the same with other seeds
     explained   of the disagreements what each path saw, and what it likened the well to
     pictures    tiles as small pictures

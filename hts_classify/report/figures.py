@@ -33,6 +33,7 @@ from ..vocabulary import (
 )
 from .explained import explained
 from .learning import learned
+from .matching import matching
 from .method import method
 from .record import Record
 from .repeats import repeats
@@ -78,6 +79,7 @@ def page(record: Record) -> dict[str, Any]:
         "explained": explained(record, [*channel_colours(record.run["channels"]).values()]),
         "learned": learned(record),
         "trust": trust(record),
+        "matching": matching(record.comparison),
         "again": repeats(record),
         "method": method(record),
         "unlabelled": int((record.wells[ROLE] == UNLABELLED).sum() // len(TITLES)),
