@@ -32,12 +32,14 @@ from hts_classify.audit import audit
 from hts_classify.cost import peak_memory
 from hts_classify.files import write_json
 from hts_classify.fits import Fits, Step
+from hts_classify.importance import GROUPS, STATISTICS, group_of, statistics_of
 from hts_classify.models import CnnSettings
 from hts_classify.predictions import UNFOLDED, calls
 from hts_classify.shards import TILE_ROW
 from hts_classify.splits import Folds, make_folds
 from hts_classify.tiles import TileStore
 from hts_classify.vocabulary import (
+    CALL,
     COMPOUND,
     CONCENTRATION,
     CONTROL,
@@ -66,6 +68,8 @@ PROFILES = {"tas_svm": 162, "cnn": 128}
 """Numbers that make a profile."""
 STAGES = (
     "compare",
+    "with_unlike",
+    "_explained",
     "matched",
     "separations",
     "dose_responses",
@@ -214,6 +218,26 @@ def profiles_of(folder: Path, steps: list[Step], folds: Folds, rng: np.random.Ge
         table.to_parquet(file, index=False)
 
 
+def explained_of(
+    folder: Path, steps: list[Step], features: pd.DataFrame, folds: Folds, rng: np.random.Generator
+) -> None:
+    """Write what fits keep to explain their calls by: importances, and maps of 8 × 8 places."""
+    names = statistics_of(features)
+    kinds = dict.fromkeys(map(group_of, names), GROUPS) | dict.fromkeys(names, STATISTICS)
+    rises = pd.DataFrame(kinds.items(), columns=["Name", "Kind"])
+    classes = pd.Series(CLASSES, name=CALL)
+    for step in steps:
+        file = folder / "predictions" / f"explained-{step.name}-made.parquet"
+        if step.path == "tas_svm":
+            own = rises.assign(Rise=rng.exponential(0.01, len(rises)), Loss=0.5, Fields=300)
+        else:
+            tested = folds.wells[FOLD] == step.fold
+            own = folds.wells.loc[tested, [PLATE, WELL]].merge(classes, how="cross")
+            maps = [rng.integers(256, size=64, dtype=np.uint8).tobytes() for _ in range(len(own))]
+            own = own.assign(Rows=8, Columns=8, Map=maps, CoveredY=1.0, CoveredX=1.0)
+        own.to_parquet(file, index=False)
+
+
 def make_run(folder: Path) -> tuple[Fits, dict[Step, Path], pd.DataFrame, pd.DataFrame]:
     """Write a run as it is before its end; return it, its calls, plate map and quality."""
     rng = np.random.default_rng(0)
@@ -229,6 +253,7 @@ def make_run(folder: Path) -> tuple[Fits, dict[Step, Path], pd.DataFrame, pd.Dat
     pd.DataFrame(columns=reasons).to_csv(folder / "failures.csv", index=False)
     shards = shards_of(folder, features, folds, rng)
     profiles_of(folder, list(shards), folds, rng)
+    explained_of(folder, list(shards), features, folds, rng)
     write_json(folder / "run.json", described())
     write_json(folder / "timings.json", timings(wells, shards))
     fits = Fits(
@@ -237,6 +262,7 @@ def make_run(folder: Path) -> tuple[Fits, dict[Step, Path], pd.DataFrame, pd.Dat
         tiles=store,
         folds=folds,
         seed=0,
+        normalise="none",
         cnn=CnnSettings(),
         aggregate="mean",
         card={"channels": list(CHANNELS)},
