@@ -65,6 +65,7 @@ def test_a_run_leaves_what_the_readme_says(tiny_run: Path) -> None:
         "failures.csv",
         "features",
         "features.parquet",
+        "figures",
         "folds.csv",
         "models",
         "predictions",
@@ -223,7 +224,12 @@ def test_timings_alone_tell_two_runs_apart(
     run(tiny_plate, quick, out=tmp_path / "other")
     one, other = hashes(tiny_run), hashes(tmp_path / "other")
     differing = {name for name in one | other if one.get(name) != other.get(name)}
-    assert differing <= {"timings.json", "report.html", "models/tas_svm.skops"}
+    costs = {
+        f"figures/{name}.{kind}"
+        for name in ("accuracy-against-throughput", "cost")
+        for kind in ("svg", "png")
+    }
+    assert differing <= {"timings.json", "report.html", "models/tas_svm.skops"} | costs
 
 
 def test_wells_without_a_class_are_called_by_models_of_all_others(
