@@ -59,7 +59,7 @@ def page(record: Record) -> dict[str, Any]:
     keys = [(p, w) for p, w in _keys(record.wells) if p in set(names)]
     cells = {path: plate_cells(record.wells, path) for path in TITLES}
     pictures = album(record)
-    side, small = pictures.fit(keys, _ALL_PICTURES) if pictures else (0, {})
+    side, small = pictures.fit(keys, _ALL_PICTURES)
     apart = disagreements(record, pictures)
     grid, maps = plate_grid(record.wells), plates(cells, names, keys)
     return {
@@ -73,7 +73,6 @@ def page(record: Record) -> dict[str, Any]:
         "empty": {name: empty_places(grid, own["cnn"]) for name, own in maps.items()},
         "data": well_data(record, cells, keys, small),
         "picture_px": side,
-        "no_pictures": "" if pictures else "This copy of the run has no tiles, so no pictures.",
         "overview": overview(record, names),
         "disagreements": apart,
         "most": _MOST_DISAGREEMENTS,
@@ -201,7 +200,7 @@ def _shade(sure: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * sure):02x}" for a, b in ends)
 
 
-def disagreements(record: Record, pictures: Album | None) -> list[dict[str, Any]]:
+def disagreements(record: Record, pictures: Album) -> list[dict[str, Any]]:
     """Return the wells that the paths call differently, the first 96 with their first field."""
     cells = {
         path: {(cell["plate"], cell["name"]): cell for cell in _ordered(record, path)}
@@ -214,7 +213,7 @@ def disagreements(record: Record, pictures: Album | None) -> list[dict[str, Any]
     apart = apart.sort_values(TARGET, key=lambda t: t.isna(), kind="stable")
     found = [{str(k): v for k, v in well.items()} for well in apart.to_dict("records")]
     shown = [(well[PLATE], well[WELL]) for well in found[:_MOST_DISAGREEMENTS]]
-    painted = pictures.paint(shown, _GALLERY_PX) if pictures else {}
+    painted = pictures.paint(shown, _GALLERY_PX)
     where = {key: k for k, key in enumerate(cells["cnn"])}
     for number, well in enumerate(found):
         key = well[PLATE], well[WELL]

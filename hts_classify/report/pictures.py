@@ -133,19 +133,22 @@ class Album:
         return 0, {}
 
 
-def album(record: Record) -> Album | None:
-    """Open a run's tiles; None of a copy of a run that was made without them."""
+def album(record: Record) -> Album:
+    """Open a run's tiles, and set the scale by some of them.
+
+    Raises
+    ------
+    DataError
+        When the folder has no tiles, or one of those to be shown is damaged; it names the file.
+    """
     import pandas as pd
 
-    features = record.folder / "features.parquet"
-    if not features.exists() or not (record.folder / "tiles.zarr").exists():
-        return None
-    table = pd.read_parquet(features, columns=[PLATE, WELL, TILE_ROW])
+    table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
     first = table.drop_duplicates([PLATE, WELL])[[PLATE, WELL, TILE_ROW]]
     rows = {(plate, well): int(row) for plate, well, row in first.itertuples(index=False)}
     store, colours = record.tiles, channel_colours(record.run["channels"]).values()
     sample = store.read(np.array(_some([*rows.values()]), np.intp))
-    return Album(store=store, rows=rows, brush=Painter.of(sample, [*colours])) if rows else None
+    return Album(store=store, rows=rows, brush=Painter.of(sample, [*colours]))
 
 
 def channel_colours(channels: Sequence[str]) -> dict[str, str]:

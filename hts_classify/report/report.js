@@ -95,6 +95,8 @@ function hide() {
   card.hidden = true;
 }
 
+const well = (event) => event.target.closest?.("[data-well]");
+
 // One well of a map is in the order of the tab key; the arrows move from it.
 function setUp(map) {
   const wells = [...map.querySelectorAll("[data-well]")];
@@ -103,10 +105,10 @@ function setUp(map) {
     const circle = well.firstElementChild;
     return [circle.cx.baseVal.value, circle.cy.baseVal.value];
   });
-  let current = 0;
+  const before = (a, b) => at[a][1] - at[b][1] || at[a][0] - at[b][0];
+  let current = [...wells.keys()].sort(before)[0];
   map.setAttribute("role", "group");
-  wells[0].setAttribute("tabindex", "0");
-  const well = (event) => event.target.closest("[data-well]");
+  wells[current].setAttribute("tabindex", "0");
 
   function go(next) {
     wells[current].removeAttribute("tabindex");
@@ -151,12 +153,13 @@ function setUp(map) {
   });
   map.addEventListener("pointerover", (event) => { if (well(event)) show(well(event)); });
   map.addEventListener("pointerleave", hide);
-  map.addEventListener("focusin", (event) => { if (well(event)) show(well(event)); });
-  map.addEventListener("focusout", hide);
   map.addEventListener("click", (event) => { if (well(event)) go(wells.indexOf(well(event))); });
 }
 
 maps.forEach(setUp);
+// Not on the maps: Chromium stops the tab key at a drawing that listens for the focus.
+document.addEventListener("focusin", (event) => { if (well(event)) show(well(event)); });
+document.addEventListener("focusout", hide);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 window.addEventListener("scroll", place, { passive: true });
 
