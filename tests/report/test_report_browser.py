@@ -206,6 +206,23 @@ def test_hostile_names_show_as_text(browser: Browser, hostile: Path) -> None:
         assert page.evaluate("document.documentElement.scrollHeight") < 12_000
 
 
+def test_names_do_not_turn_what_stands_beside_them(browser: Browser, hostile: Path) -> None:
+    """A name that is written from right to left, and leaves its direction open, stays in itself."""
+    ends = """all => all.map(span => {
+        const at = (k) => {
+            const range = document.createRange();
+            range.setStart(span.firstChild, k);
+            range.setEnd(span.firstChild, k + 1);
+            return range.getBoundingClientRect().left;
+        };
+        return [at(0), at(1)];
+    })"""
+    with opened(browser, hostile) as page:
+        found = page.locator(".gallery figcaption .soft").evaluate_all(ends)
+        assert len(found) == 6
+        assert all(first < second for first, second in found)
+
+
 def test_a_plates_row_leads_to_its_maps(browser: Browser, hostile: Path) -> None:
     with opened(browser, hostile) as page:
         page.locator("#overview a").nth(2).click()
