@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 from contextlib import contextmanager
@@ -335,7 +336,7 @@ def test_a_well_and_a_class_that_are_lost_are_named(
     page = (out / "report.html").read_text()
     assert f"No field is left of {len(fine) + 1} wells" in page
     assert "Class fine is not among the results" in page
-    assert "nan" not in page
+    assert "nan" not in re.sub("base64,[A-Za-z0-9+/=]+", "", page)
 
 
 def test_another_plate_of_the_same_name_and_layout_is_read_anew(
@@ -487,5 +488,5 @@ def test_several_plates_are_one_run(tiny_plate: Path, quick: RunSettings, tmp_pa
     assert (wells.groupby("Group")[FOLD].nunique() == 1).all()
     page = (out / "report.html").read_text()
     assert "p1 and 1 more" in page
-    assert "TAS + SVM, p2" in page
+    assert "TAS + SVM, <bdi>p2</bdi>" in page
     assert str(plates[1]) in page
