@@ -1,4 +1,4 @@
-"""Draw a finished run's report.html again, without computing."""
+"""Draw a finished run's report.html and figures/ again, without computing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the page and say where it is."""
+    """Write the page and the figures, and say where they are."""
     from ..report import report
+    from ..report.drawings import figures_line
 
     print(f"report: {report(options.run)}")
+    print(figures_line(options.run))
     return 0

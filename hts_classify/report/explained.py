@@ -18,7 +18,7 @@ from ..nearest import METRICS, NEAREST
 from ..shards import CROP, TILE_ROW
 from ..tiles import CropStore
 from ..vocabulary import CALL, PATH, PLATE, SITE, TARGET, TIMEPOINT, TITLES, WELL, channel_word
-from .pictures import coloured, data_url, levels_of, marked, small, thresholded
+from .overlays import coloured, data_url, levels_of, marked, small, thresholded
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,22 +1,13 @@
-"""What the page draws, as plain data: the template turns it into SVG.
-
-Thumbnails come from the run's own tiles, so that the page needs no pixels of the plate.
-"""
+"""What the page draws, as plain data: the templates turn it into SVG."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..cost import frontier
-from ..shards import TILE_ROW
 from ..vocabulary import (
     CALL,
     FOLD,
@@ -28,6 +19,7 @@ from ..vocabulary import (
     TARGET,
     TITLES,
     UNLABELLED,
+    UNLIKE,
     WELL,
     split_well,
 )
@@ -35,9 +27,12 @@ from .explained import explained
 from .learning import learned
 from .matching import matching
 from .method import method
+from .overview import overview
+from .pictures import Album, Key, album, channel_colours
 from .record import Record
 from .repeats import repeats
 from .trust import trust
+from .wells import well_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,27 +46,40 @@ _COLOURS = (
     *("#332288", "#999933", "#44AA99", "#882255", "#DDCC77", "#CC6677", "#117733"),
 )
 _REST = "#999999"
-_NUCLEI = re.compile("dna|dapi|hoechst|draq|nuc", re.IGNORECASE)
+_PLAIN = 6
+"""Colours that every eye tells apart; a class beyond them carries a letter too."""
 _FORMATS = ((4, 6), (8, 12), (16, 24), (32, 48))
-_MOST_THUMBNAILS = 24
+_MOST_DISAGREEMENTS = 96
 _MOST_PLATES = 24
-_THUMBNAIL_PX = 150
+_MOST_WELLS = 24 * 384
+_GALLERY_PX = 150
+_ALL_PICTURES = 3_500_000
+"""Bytes of the pictures of all wells: a page of one plate stays below 6 MB, and any below 15."""
 
 
 def page(record: Record) -> dict[str, Any]:
     """Return everything that the template names."""
-    classes = record.classes
-    colours = {name: _COLOURS[k] if k < len(_COLOURS) else _REST for k, name in enumerate(classes)}
+    names = drawn_plates(record.wells)
+    keys = [(p, w) for p, w in _keys(record.wells) if p in set(names)]
+    cells = {path: plate_cells(record.wells, path) for path in TITLES}
+    pictures = album(record)
+    side, small = pictures.fit(keys, _ALL_PICTURES)
+    apart = disagreements(record, pictures)
+    grid, maps = plate_grid(record.wells), plates(cells, names, keys)
     return {
         "record": record,
         "titles": TITLES,
-        "colours": colours,
+        "colours": colours(record.classes),
+        "marks": dict.fromkeys(record.classes, "") | marks(record.classes),
         "warnings": record.warnings(),
-        "plates": plates(record.wells),
-        "most_plates": _MOST_PLATES,
-        "grid": plate_grid(record.wells),
-        "disagreements": disagreements(record),
-        "most": _MOST_THUMBNAILS,
+        "plates": maps,
+        "grid": grid,
+        "empty": {name: empty_places(grid, own["cnn"]) for name, own in maps.items()},
+        "data": well_data(record, cells, keys, small),
+        "picture_px": side,
+        "overview": overview(record, names),
+        "disagreements": apart,
+        "most": _MOST_DISAGREEMENTS,
         "channel_colours": channel_colours(record.run["channels"]),
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
@@ -86,12 +94,50 @@ def page(record: Record) -> dict[str, Any]:
     }
 
 
-def plates(wells: pd.DataFrame) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Return what is drawn of each plate: its wells by path."""
-    cells = {path: plate_cells(wells, path) for path in TITLES}
-    names = [str(name) for name in wells[PLATE].unique()[:_MOST_PLATES]]
+def colours(classes: Iterable[str]) -> dict[str, str]:
+    """Give each class a colour; those beyond the palette share a grey."""
+    return {name: _COLOURS[k] if k < len(_COLOURS) else _REST for k, name in enumerate(classes)}
+
+
+def marks(classes: Iterable[str]) -> dict[str, str]:
+    """Give each class that its colour alone may not tell apart a letter: a, b, …, z, aa, ….
+
+    Examples
+    --------
+    >>> marks("ABCDEFGH")
+    {'G': 'a', 'H': 'b'}
+    """
+    return {name: _row_letters(k - _PLAIN).lower() for k, name in enumerate(classes) if k >= _PLAIN}
+
+
+def _keys(wells: pd.DataFrame) -> list[Key]:
+    """Return plate and well of every well, once, in the table's order."""
+    table = wells[[PLATE, WELL]].drop_duplicates()
+    return [(plate, well) for plate, well in table.itertuples(index=False)]
+
+
+def drawn_plates(wells: pd.DataFrame) -> list[str]:
+    """Return the plates of which maps are drawn: 24, fewer large ones, and one in any case."""
+    held = wells[[PLATE, WELL]].drop_duplicates()
+    counts = held.groupby(PLATE, sort=False).size().cumsum()
+    fit = [str(name) for name, so_far in counts.items() if so_far <= _MOST_WELLS]
+    return (fit or [str(counts.index[0])])[:_MOST_PLATES]
+
+
+def plates(
+    cells: Mapping[str, list[dict[str, Any]]], names: Iterable[str], keys: Iterable[Key]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return what is drawn of each plate: its wells by path, numbered as the page's script does."""
+    number = {key: k for k, key in enumerate(keys)}
     return {
-        name: {path: [c for c in own if c["plate"] == name] for path, own in cells.items()}
+        name: {
+            path: [
+                cell | {"number": number[name, cell["name"]]}
+                for cell in own
+                if cell["plate"] == name
+            ]
+            for path, own in cells.items()
+        }
         for name in names
     }
 
@@ -102,6 +148,15 @@ def plate_grid(wells: pd.DataFrame) -> dict[str, Any]:
     row, column = max(_row_number(letters) for letters, _ in places), max(c for _, c in places)
     rows, columns = next((f for f in _FORMATS if row < f[0] and column <= f[1]), (row + 1, column))
     return {"rows": [_row_letters(k) for k in range(rows)], "columns": list(range(1, columns + 1))}
+
+
+def empty_places(
+    grid: Mapping[str, Any], cells: Iterable[Mapping[str, Any]]
+) -> list[tuple[int, int]]:
+    """Return row and column of every place of a plate without a well."""
+    held = {(cell["row"], cell["column"]) for cell in cells}
+    places = product(range(len(grid["rows"])), range(len(grid["columns"])))
+    return [place for place in places if place not in held]
 
 
 def _row_number(letters: str) -> int:
@@ -139,82 +194,67 @@ def plate_cells(wells: pd.DataFrame, path: str) -> list[dict[str, Any]]:
                 "call": well[CALL],
                 "truth": well[TARGET] if scored else None,
                 "wrong": scored and well[CALL] != well[TARGET],
+                "unlike": well.get(UNLIKE) is True,
                 "sure": float(well["sure"]),
+                "shade": _shade(float(well["sure"])),
             }
         )
     return cells
 
 
-def disagreements(record: Record) -> list[dict[str, Any]]:
-    """Return the wells that the paths call differently, with a thumbnail of their first field."""
-    import pandas as pd
+def _shade(sure: float) -> str:
+    """Return a blue, the darker the surer; a light and a dark end, so that grey will do."""
+    ends = zip((232, 238, 244), (22, 64, 95), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * sure):02x}" for a, b in ends)
 
+
+def disagreements(record: Record, pictures: Album) -> list[dict[str, Any]]:
+    """Return the wells that the paths call differently, the first 96 with their first field."""
+    cells = {
+        path: {(cell["plate"], cell["name"]): cell for cell in _ordered(record, path)}
+        for path in TITLES
+    }
     wells = record.wells.pivot(index=[PLATE, WELL], columns=PATH, values=CALL)
     truth = record.wells.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TARGET]
     apart = wells[wells["tas_svm"] != wells["cnn"]].join(truth).reset_index()
     # Wells whose class is known come first: there one can see who was right.
     apart = apart.sort_values(TARGET, key=lambda t: t.isna(), kind="stable")
     found = [{str(k): v for k, v in well.items()} for well in apart.to_dict("records")]
-    table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
-    rows = table.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TILE_ROW]
-    shown = found[:_MOST_THUMBNAILS]
-    tiles = record.tiles
-    pictures = thumbnails(
-        tiles.read(np.array([rows[well[PLATE], well[WELL]] for well in shown], np.intp))
-        if shown
-        else np.empty((0, *tiles.shape[1:]), np.float32),
-        list(channel_colours(record.run["channels"]).values()),
-    )
-    for well, picture in zip(shown, pictures, strict=True):
-        well["picture"] = picture
-    for well in found:
+    shown = [(well[PLATE], well[WELL]) for well in found[:_MOST_DISAGREEMENTS]]
+    painted = pictures.paint(shown, _GALLERY_PX)
+    where = {key: k for k, key in enumerate(cells["cnn"])}
+    for number, well in enumerate(found):
+        key = well[PLATE], well[WELL]
         well["known"] = isinstance(well[TARGET], str)
+        well["picture"] = painted.get(key)
+        well["sure"] = {path: own[key]["sure"] for path, own in cells.items()}
+        # Numbers that the page's script orders by; the surest and the known first.
+        well["order"] = {
+            "found": number,
+            "well": where[key],
+            "target": _rank(well[TARGET], record.classes),
+            "right": _right(well),
+            **{path: round(1 - sure, 4) for path, sure in well["sure"].items()},
+        }
     return found
 
 
-def channel_colours(channels: Sequence[str]) -> dict[str, str]:
-    """Give up to three channels a colour: nuclei blue, the others green and red.
-
-    Examples
-    --------
-    >>> channel_colours(["DNA", "GFP", "ER", "RNA"])
-    {'DNA': 'blue', 'GFP': 'green', 'ER': 'red'}
-    """
-    shown = list(channels[:3])
-    nuclei = next((name for name in shown if _NUCLEI.search(name)), None)
-    order = ["green", "red"] if nuclei else ["green", "blue", "red"]
-    free = iter(order)
-    return {name: "blue" if name == nuclei else next(free) for name in shown}
+def _ordered(record: Record, path: str) -> list[dict[str, Any]]:
+    """Return a path's cells by plate, in the run's order, and then by row and column."""
+    order = {name: k for k, name in enumerate(record.run["plates"])}
+    cells = plate_cells(record.wells, path)
+    return sorted(cells, key=lambda c: (order.get(c["plate"], -1), c["row"], c["column"]))
 
 
-def thumbnails(tiles: NDArray[np.float32], colours: Sequence[str]) -> list[str]:
-    """Turn tiles into PNG data URLs: one colour a channel, all tiles on one scale.
+def _rank(target: Any, classes: Sequence[str]) -> int:
+    return classes.index(target) if target in classes else len(classes)
 
-    The scale runs from the 1st to the 99.7th percentile of a channel; one channel alone is grey.
-    """
-    from PIL import Image
 
-    shown = tiles[:, : len(colours)]
-    pictures = []
-    low = np.percentile(shown, 1, axis=(0, 2, 3), keepdims=True) if len(shown) else 0
-    high = np.percentile(shown, 99.7, axis=(0, 2, 3), keepdims=True) if len(shown) else 1
-    scaled = np.clip((shown - low) / np.maximum(np.subtract(high, low), 1e-6), 0, 1)
-    for tile in scaled:
-        rgb = np.zeros((*tile.shape[1:], 3), np.float32)
-        if len(tile) == 1:
-            rgb[:] = tile[0][..., None]
-        else:
-            for channel, colour in zip(tile, colours, strict=True):
-                rgb[..., ("red", "green", "blue").index(colour)] = channel
-        picture = Image.fromarray((255 * rgb).astype(np.uint8))
-        if max(picture.size) < _THUMBNAIL_PX:
-            scale = _THUMBNAIL_PX / max(picture.size)
-            size = round(picture.width * scale), round(picture.height * scale)
-            picture = picture.resize(size, Image.Resampling.BILINEAR)
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG", optimize=True)
-        pictures.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
-    return pictures
+def _right(well: Mapping[str, Any]) -> str:
+    """Return which path called a well right: one at most, where they disagree."""
+    if not well["known"]:
+        return "unknown"
+    return next((path for path in TITLES if well[path] == well[TARGET]), "neither")
 
 
 def dose_panels(doses: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

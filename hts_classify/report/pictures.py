@@ -1,138 +1,172 @@
-"""Small pictures of tiles for a page, as data URLs: in colour, thresholded, or under a map."""
+"""Small pictures of wells, from the run's own tiles, so that the page needs no pixels of the plate.
+
+Every picture of a page has one colour a channel and one scale for all wells, so that what looks
+brighter is brighter. The page carries them all, so that how large they are is a matter of how
+many there are: `Album.fit` finds the size.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
-from typing import Any, Final
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features import Rule, measure
+from ..shards import TILE_ROW
+from ..vocabulary import PLATE, WELL
 
-__all__ = ["coloured", "data_url", "levels_of", "marked", "small", "thresholded"]
+if TYPE_CHECKING:
+    from ..tiles import TileStore
+    from .record import Record
 
+__all__ = ["Album", "Key", "Painter", "album", "channel_colours"]
+
+T = TypeVar("T")
+Key = tuple[str, str]
+"""A well: the plate's name and the well's."""
+
+_NUCLEI: Final = re.compile("dna|dapi|hoechst|draq|nuc", re.IGNORECASE)
 _RGB: Final = ("red", "green", "blue")
-_LIT: Final = np.array([255, 190, 0], np.float32)
-"""What a map is drawn in: told from grey with every kind of colour vision, and in print."""
-_PERCENTILES: Final = (1, 99.7)
-_INTERVALS: Final = {
-    "Band": lambda x, mu, m: (x > mu - m) & (x < mu + m),
-    "Lower": lambda x, mu, m: x > mu - m,
-    "Mean": lambda x, mu, m: x > mu,
-}
+_SIDES: Final = (128, 96, 72, 56, 40)
+_SAMPLE: Final = 48
+"""Tiles by which the scale of grey levels and the size of pictures are chosen."""
+_BATCH: Final = 32
 
 
-def small(tile: NDArray[Any], most: int) -> NDArray[np.float32]:
-    """Return planes of at most so many pixels along a side, averaged over areas.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Painter:
+    """How tiles become pictures: a colour and a scale for each channel."""
 
-    Examples
-    --------
-    >>> small(np.array([[[1, 3, 0, 0], [3, 1, 0, 8]]]), 2).tolist()
-    [[[2.0, 2.0]]]
-    """
-    from PIL import Image
+    colours: tuple[str, ...]
+    """Of the first channels; one alone is grey, and further channels are not shown."""
+    low: NDArray[np.float32]
+    """Grey level of each channel that is black: the 1st percentile. Shape (channels, 1, 1)."""
+    high: NDArray[np.float32]
+    """Grey level of each channel that is brightest: percentile 99.7. Shape (channels, 1, 1)."""
 
-    scale = most / max(tile.shape[1:])
-    if scale >= 1:
-        return tile.astype(np.float32)
-    y, x = (max(1, round(side * scale)) for side in tile.shape[1:])
-    return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(plane.astype(np.float32)).resize((x, y), Image.Resampling.BOX)
-            )
-            for plane in tile
-        ]
-    )
+    @classmethod
+    def of(cls, tiles: NDArray[np.float32], colours: Sequence[str]) -> Painter:
+        """Set the scale by some tiles, shape (tiles, channels, y, x), at least one."""
+        shown = tiles[:, : len(colours)]
+        low, high = (np.percentile(shown, share, axis=(0, 2, 3)) for share in (1, 99.7))
+        return cls(
+            colours=tuple(colours),
+            low=low.astype(np.float32)[:, None, None],
+            high=high.astype(np.float32)[:, None, None],
+        )
 
+    def url(self, tile: NDArray[np.float32], side: int) -> str:
+        """Return a tile, shape (channels, y, x), as a JPEG in a data URL, `side` pixels at most.
 
-def levels_of(tiles: Sequence[NDArray[np.float32]]) -> list[tuple[float, float]]:
-    """Return what is black and what is white in each channel, over all of these tiles."""
-    return [
-        (float(low), float(high))
-        for channel in zip(*tiles, strict=True)
-        for low, high in [np.percentile(np.concatenate([c.ravel() for c in channel]), _PERCENTILES)]
-    ]
+        Colours are kept at full resolution: in fluorescence they are the picture.
+        """
+        from PIL import Image
 
-
-def coloured(
-    tile: NDArray[np.float32], levels: Sequence[tuple[float, float]], colours: Sequence[str]
-) -> NDArray[np.float32]:
-    """Return a tile's first channels in their colours; one alone is grey.
-
-    Returns
-    -------
-    ndarray of float32, shape (y, x, 3)
-        From 0 to 1.
-    """
-    rgb = np.zeros((*tile.shape[1:], 3), np.float32)
-    for plane, (low, high), colour in zip(tile, levels, colours, strict=False):
-        scaled = np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
-        if len(colours) == 1:
-            rgb[:] = scaled[..., None]
+        shown = tile[: len(self.colours)]
+        scaled = np.clip((shown - self.low) / np.maximum(self.high - self.low, 1e-6), 0, 1)
+        rgb = np.zeros((*tile.shape[1:], 3), np.float32)
+        if len(scaled) == 1:
+            rgb[:] = scaled[0][..., None]
         else:
-            rgb[..., _RGB.index(colour)] = scaled
-    return rgb
+            for channel, colour in zip(scaled, self.colours, strict=True):
+                rgb[..., _RGB.index(colour)] = channel
+        picture = Image.fromarray((255 * rgb).astype(np.uint8))
+        scale = side / max(picture.size)
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        buffer = io.BytesIO()
+        resized = picture.resize(size, Image.Resampling.BILINEAR)
+        resized.save(buffer, "JPEG", quality=80, subsampling=0, optimize=True)
+        return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def marked(
-    rgb: NDArray[np.float32], values: NDArray[np.uint8], covered: tuple[float, float]
-) -> NDArray[np.float32]:
-    """Return a grey picture, lit where a map of it is high.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Album:
+    """The first field of every well of a run, to be painted on one scale."""
 
-    Parameters
-    ----------
-    rgb : ndarray, shape (y, x, 3)
-        The picture, from 0 to 1.
-    values : ndarray of uint8, shape (rows, columns)
-        The map.
-    covered : tuple of float
-        Shares of height and width around the centre that it is of.
+    store: TileStore
+    rows: Mapping[Key, int]
+    """Of the store, by plate and well."""
+    brush: Painter
+
+    def paint(self, keys: Sequence[Key], side: int) -> dict[Key, str]:
+        """Return data URLs of these wells, read a few at a time; a well without a tile has none."""
+        held = [key for key in keys if key in self.rows]
+        found: dict[Key, str] = {}
+        for start in range(0, len(held), _BATCH):
+            part = held[start : start + _BATCH]
+            tiles = self.store.read(np.array([self.rows[key] for key in part], np.intp))
+            found |= {
+                key: self.brush.url(tile, side) for key, tile in zip(part, tiles, strict=True)
+            }
+        return found
+
+    def fit(self, keys: Sequence[Key], budget: int) -> tuple[int, dict[Key, str]]:
+        """Paint wells as large as a number of bytes allows.
+
+        Parameters
+        ----------
+        keys : sequence of (plate, well)
+            The wells.
+        budget : int
+            Bytes that all pictures together may have, as data URLs.
+
+        Returns
+        -------
+        int
+            The longest side in pixels, 128 at most; 0 where not even 40 fit.
+        dict
+            A data URL a well; empty where they do not fit.
+        """
+        some = _some(keys)
+        for side in _SIDES:
+            sample = self.paint(some, side).values()
+            if sum(map(len, sample)) / max(1, len(sample)) * len(keys) > budget:
+                continue
+            found = self.paint(keys, side)
+            if sum(map(len, found.values())) <= budget:
+                return side, found
+        return 0, {}
+
+
+def album(record: Record) -> Album:
+    """Open a run's tiles, and set the scale by some of them.
+
+    Raises
+    ------
+    DataError
+        When the folder has no tiles, or one of those to be shown is damaged; it names the file.
     """
-    from PIL import Image
+    import pandas as pd
 
-    y, x = rgb.shape[:2]
-    inner = max(1, round(y * covered[0])), max(1, round(x * covered[1]))
-    top, left = (y - inner[0]) // 2, (x - inner[1]) // 2
-    fine = Image.fromarray(values).resize(inner[::-1], Image.Resampling.BILINEAR)
-    lit = np.zeros((y, x, 1), np.float32)
-    lit[top : top + inner[0], left : left + inner[1], 0] = np.asarray(fine, np.float32) / 255
-    grey = rgb.max(axis=2, keepdims=True).repeat(3, axis=2)
-    return np.asarray(grey * (1 - 0.6 * lit) + 0.6 * lit * _LIT / 255, np.float32)
+    table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
+    first = table.drop_duplicates([PLATE, WELL])[[PLATE, WELL, TILE_ROW]]
+    rows = {(plate, well): int(row) for plate, well, row in first.itertuples(index=False)}
+    store, colours = record.tiles, channel_colours(record.run["channels"]).values()
+    sample = store.read(np.array(_some([*rows.values()]), np.intp))
+    return Album(store=store, rows=rows, brush=Painter.of(sample, [*colours]))
 
 
-def thresholded(plane: NDArray[Any], interval: str, rule: Rule) -> NDArray[np.bool_]:
-    """Return the binary image whose pixels TAS counts, with thresholds of this plane.
-
-    Parameters
-    ----------
-    plane : ndarray of uint8 or uint16, shape (y, x)
-        One channel.
-    interval : {"Band", "Lower", "Mean"}
-    rule : Rule
-        How T and m are set.
+def channel_colours(channels: Sequence[str]) -> dict[str, str]:
+    """Give up to three channels a colour: nuclei blue, the others green and red.
 
     Examples
     --------
-    >>> plane = np.array([[0, 0, 80], [0, 90, 100]], np.uint8)
-    >>> thresholded(plane, "Mean", Rule()).astype(int).tolist()
-    [[0, 0, 0], [0, 0, 1]]
+    >>> channel_colours(["DNA", "GFP", "ER", "RNA"])
+    {'DNA': 'blue', 'GFP': 'green', 'ER': 'red'}
     """
-    at = measure(plane, rule)
-    found = _INTERVALS[interval](plane.astype(np.float64), at.mu, at.margin)
-    return np.asarray(found, np.bool_)
+    shown = list(channels[:3])
+    nuclei = next((name for name in shown if _NUCLEI.search(name)), None)
+    order = ["green", "red"] if nuclei else ["green", "blue", "red"]
+    free = iter(order)
+    return {name: "blue" if name == nuclei else next(free) for name in shown}
 
 
-def data_url(picture: NDArray[Any]) -> str:
-    """Return a picture, from 0 to 1, as a data URL: JPEG in colour, PNG in grey."""
-    from PIL import Image
-
-    image = Image.fromarray(np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8))
-    kind, options = ("JPEG", {"quality": 85}) if picture.ndim == 3 else ("PNG", {"optimize": True})
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/{kind.lower()};base64,{encoded}"
+def _some(every: Sequence[T]) -> list[T]:
+    """Return up to 48, evenly over them and without chance."""
+    at = np.linspace(0, len(every) - 1, min(len(every), _SAMPLE)).astype(int)
+    return [every[k] for k in at]

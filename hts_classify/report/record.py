@@ -246,5 +246,5 @@ def load_record(folder: Path) -> Record:
         ),
         peak_memory=timings.get("peak_memory"),
         wells=predictions[predictions[LEVEL] == "well"].reset_index(drop=True),
-        failures=pd.read_csv(folder / "failures.csv"),
+        failures=pd.read_csv(folder / "failures.csv", dtype={PLATE: str}),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..vocabulary import TITLES
+from .drawings import figures_line
 from .learning import findings
 from .record import Record
 from .repeats import repeats_line
@@ -49,6 +50,7 @@ def summary(record: Record) -> list[str]:
     found = findings(record.comparison)
     lines += [f"note: {finding.line}" for finding in found[:_MOST_FINDINGS]]
     lines += ["", record.screen.said[0], f"report: {record.folder / 'report.html'}"]
+    lines.append(figures_line(record.folder))
     return lines
 
 

@@ -148,5 +148,7 @@ def test_real_runs_compare_and_draw_again(tiny_run: Path, tmp_path: Path, said: 
     page = copies[0] / "report.html"
     before = page.read_bytes()
     page.unlink()
-    assert said("report", copies[0]) == f"report: {page}\n"
+    figures = copies[0] / "figures"
+    drawn = f"report: {page}\nfigures: {figures} (SVG and PNG)\n"
+    assert said("report", copies[0]) == drawn
     assert page.read_bytes() == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,16 @@ def write_run(
     cnn: Mapping[str, Any] | None = None,
     failures: pd.DataFrame | None = None,
     probable: bool = False,
+    wells: pd.DataFrame | None = None,
+    classes: tuple[str, ...] = _CLASSES,
     **settings: Any,
 ) -> Path:
-    """Write a finished run without its report: 24 wells, two classes, three folds."""
-    wells = pd.DataFrame(
-        {
-            "Metadata_Plate": "P1",
-            "Metadata_Well": [f"{row}{column:02d}" for row in "BCD" for column in range(2, 10)],
-        }
-    )
+    """Write a finished run without its report: 24 wells unless named, two classes, three folds."""
+    wells = wells_of(["P1"], "BCD", range(2, 10)) if wells is None else wells.copy()
     number = np.arange(len(wells))
-    wells["Target"] = np.asarray(_CLASSES, object)[(number + number // 8) % 2]
+    wells["Target"] = np.asarray(classes, object)[(number + number // 8) % len(classes)]
     wells["Group"], wells["Fold"], wells["Role"] = number // 2 % 6, number // 2 % 3, "scored"
-    table = _predictions(wells)
+    table = _predictions(wells, classes)
     table.to_parquet(folder / "predictions.parquet", index=False)
     masks = [(wells["Fold"] != k, wells["Fold"] == k) for k in range(_FOLDS)]
     masks = [(learn.to_numpy(bool), test.to_numpy(bool)) for learn, test in masks]
@@ -116,7 +113,7 @@ def write_run(
     asked = {"target": "moa", "features": "pftas", "tile_size": 32, "seed": 0, **settings}
     asked["cnn"] = CnnSettings().as_json() if cnn is None else cnn
     run = {
-        "plates": ["P1"],
+        "plates": [*wells["Metadata_Plate"].unique()],
         "channels": ["DNA", "GFP"],
         "settings": asked,
         "versions": {"hts_classify": "0.1.0"},
@@ -124,7 +121,7 @@ def write_run(
     for name, content in {
         "comparison.json": comparison,
         "run.json": run,
-        "timings.json": _timings(),
+        "timings.json": _timings([*wells["Metadata_Plate"].unique()]),
     }.items():
         (folder / name).write_text(json.dumps(content, sort_keys=True))
     columns = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Channel", "Reason"]
@@ -134,13 +131,22 @@ def write_run(
     return folder
 
 
-def _predictions(wells: pd.DataFrame) -> pd.DataFrame:
+def wells_of(plates: Iterable[str], rows: str, columns: Iterable[int]) -> pd.DataFrame:
+    """Return plate and well of every well of these rows and columns of these plates."""
+    names = [f"{row}{column:02d}" for row in rows for column in columns]
+    held = [(plate, name) for plate in plates for name in names]
+    return pd.DataFrame(held, columns=["Metadata_Plate", "Metadata_Well"])
+
+
+def _predictions(wells: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     parts = []
     for path, wrong in {"tas_svm": {3, 8}, "cnn": {3, 5, 12}}.items():
         part = wells.assign(Level="well", Path=path, Margin=np.linspace(0.1, 2, len(wells)))
-        right = [_CLASSES.index(name) for name in wells["Target"]]
-        part["Class"] = [_CLASSES[one ^ (k in wrong)] for k, one in enumerate(right)]
-        for name in _CLASSES:
+        right = [classes.index(name) for name in wells["Target"]]
+        part["Class"] = [
+            classes[(one + (k in wrong)) % len(classes)] for k, one in enumerate(right)
+        ]
+        for name in classes:
             part[f"Score_{name}"] = (part["Class"] == name).astype(float)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -154,7 +160,7 @@ def _with_proba(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{f"Proba_{_CLASSES[0]}": first, f"Proba_{_CLASSES[1]}": 1 - first})
 
 
-def _timings() -> dict[str, Any]:
+def _timings(plates: list[str]) -> dict[str, Any]:
     well = {
         "fields": 1,
         "wall_s": 0.1,
@@ -169,7 +175,7 @@ def _timings() -> dict[str, Any]:
         "wells": {"P1/B02": well},
         "fits": fits,
         "machine": "cpu (2 threads)",
-        "plates": [["P1", "plate.zarr"]],
+        "plates": [[name, "plate.zarr"] for name in plates],
     }
 
 
