@@ -191,14 +191,20 @@ def test_other_ways_to_call_do_not_go_into_the_same_folder(
             predict(tiny_run / "models", tiny_plate, settings, out=tmp_path / "calls")
 
 
-def test_a_plate_is_scaled_by_its_own_controls(
-    tiny_plate: Path, quick: RunSettings, tmp_path: Path
-) -> None:
-    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+def with_controls(plate: Path, file: Path) -> pd.DataFrame:
+    """Write a map in which the first well of each class is a control without a class."""
+    platemap = pd.read_csv(plate.with_name("tiny.platemap.csv"), dtype=str)
     first = platemap.groupby("phenotype").head(1).index
     platemap["control_type"] = "treatment"
     platemap.loc[first, ["control_type", "phenotype"]] = ["negcon", None]
-    platemap.to_csv(tmp_path / "map.csv", index=False)
+    platemap.to_csv(file, index=False)
+    return platemap
+
+
+def test_a_plate_is_scaled_by_its_own_controls(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    platemap = with_controls(tiny_plate, tmp_path / "map.csv")
     cnn = replace(quick.cnn, scaling="controls")
     settings = replace(quick, cnn=cnn, platemap=tmp_path / "map.csv")
     out = run(tiny_plate, settings, out=tmp_path / "out")
@@ -339,11 +345,7 @@ def test_a_cascade_without_a_threshold_is_refused(
 def test_normalised_features_need_controls_of_the_plate_that_is_called(
     tiny_plate: Path, quick: RunSettings, tmp_path: Path
 ) -> None:
-    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
-    first = platemap.groupby("phenotype").head(1).index
-    platemap["control_type"] = "treatment"
-    platemap.loc[first, ["control_type", "phenotype"]] = ["negcon", None]
-    platemap.to_csv(tmp_path / "map.csv", index=False)
+    platemap = with_controls(tiny_plate, tmp_path / "map.csv")
     asked = replace(quick, normalise="robust", platemap=tmp_path / "map.csv")
     out = run(tiny_plate, asked, out=tmp_path / "out")
     report = (out / "report.html").read_text()
@@ -353,7 +355,7 @@ def test_normalised_features_need_controls_of_the_plate_that_is_called(
     with pytest.raises(HTSError, match=r"no plate map; name one with --platemap"):
         predict(out / "models", other, out=tmp_path / "calls")
     fewer = platemap.copy()
-    fewer.loc[first[0], "control_type"] = "treatment"
+    fewer.loc[fewer.index[fewer["control_type"] == "negcon"][0], "control_type"] = "treatment"
     fewer.to_csv(tmp_path / "fewer.csv", index=False)
     settings = PredictSettings(platemap=tmp_path / "fewer.csv")
     with pytest.raises(HTSError, match=r"3 or more wells of negative controls, and 2 are there"):

@@ -149,16 +149,25 @@ def test_the_cnns_fits_share_one_cache_and_know_their_channels(fits: Fits) -> No
     assert len({option["checkpoint"] for option in options}) == len(options)
 
 
-def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
-    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
-) -> None:
-    """Controls are scored (class coarse) or without a class; only the latter are there always."""
-    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+def with_controls(plate: Path, file: Path) -> tuple[set[str], str]:
+    """Write a map whose controls are scored (class coarse), but for one without a class.
+
+    Return all of these wells, and the one, which may set the plate's scale always.
+    """
+    platemap = pd.read_csv(plate.with_name("tiny.platemap.csv"), dtype=str)
     coarse = platemap["phenotype"] == "coarse"
     platemap["control_type"] = np.where(coarse, "negcon", "treatment")
     idle = platemap.index[platemap["phenotype"] == "fine"][0]
     platemap.loc[idle, ["control_type", "phenotype"]] = ["NegCon ", None]
-    platemap.to_csv(tmp_path / "map.csv", index=False)
+    platemap.to_csv(file, index=False)
+    controls = platemap["control_type"] != "treatment"
+    return set(platemap.loc[controls, "well"]), platemap.loc[idle, "well"]
+
+
+def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
+    tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
+) -> None:
+    every, idle = with_controls(tiny_plate, tmp_path / "map.csv")
     settings = replace(quick, platemap=tmp_path / "map.csv", cnn=CnnSettings(scaling="controls"))
     out = run(tiny_plate, settings, out=tmp_path / "run")
     fields = about_fields(out)
@@ -166,11 +175,10 @@ def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
         (rows,) = fit["origin"].controls.values()
         controls = set(fields[WELL].iloc[rows[:, 0]])
         tested = set(fields[WELL].iloc[fit["scored"]])
-        every = set(platemap.loc[platemap["control_type"] != "treatment", "well"])
         assert list(fit["origin"].controls) == ["tiny"]
         assert set(fit["origin"].plates) == {"tiny"}
-        assert platemap.loc[idle, "well"] in controls
-        if platemap.loc[idle, "well"] in tested:  # the model of all wells: it scores no class
+        assert idle in controls
+        if idle in tested:  # the model of all wells: it scores no class
             assert controls == every
         else:
             assert controls == every - tested
@@ -180,12 +188,7 @@ def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
 def test_tas_is_normalised_by_controls_that_neither_the_fold_nor_an_inner_split_tests(
     tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
 ) -> None:
-    platemap = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
-    coarse = platemap["phenotype"] == "coarse"
-    platemap["control_type"] = np.where(coarse, "negcon", "treatment")
-    idle = platemap.index[platemap["phenotype"] == "fine"][0]
-    platemap.loc[idle, ["control_type", "phenotype"]] = ["negcon", None]
-    platemap.to_csv(tmp_path / "map.csv", index=False)
+    every, idle = with_controls(tiny_plate, tmp_path / "map.csv")
     settings = replace(quick, platemap=tmp_path / "map.csv", normalise="auto", split="well")
     out = run(tiny_plate, settings, out=tmp_path / "run")
     wells = about_fields(out)[WELL]
@@ -193,9 +196,7 @@ def test_tas_is_normalised_by_controls_that_neither_the_fold_nor_an_inner_split_
     for fit in (fit for fit in recording.fits if fit["path"] == "tas_svm"):
         origin = fit["origin"]
         controls, named = origin.controls["tiny"], origin.control_fields["tiny"]
-        assert not set(wells.iloc[named]) & set(wells.iloc[fit["scored"]]) - {
-            platemap.loc[idle, "well"]
-        }
+        assert not set(wells.iloc[named]) & set(wells.iloc[fit["scored"]]) - {idle}
         # what tells fields apart is the same for controls as for what is learned from
         np.testing.assert_array_equal(controls[:, 0], named)
         np.testing.assert_array_equal(fit["learn"], origin.fields)
