@@ -188,7 +188,7 @@ def test_a_plates_scale_is_never_set_by_controls_that_the_fold_tests(
 def test_tas_is_normalised_by_controls_that_neither_the_fold_nor_an_inner_split_tests(
     tiny_plate: Path, quick: RunSettings, recording: type[Recorder], tmp_path: Path
 ) -> None:
-    every, idle = with_controls(tiny_plate, tmp_path / "map.csv")
+    _, idle = with_controls(tiny_plate, tmp_path / "map.csv")
     settings = replace(quick, platemap=tmp_path / "map.csv", normalise="auto", split="well")
     out = run(tiny_plate, settings, out=tmp_path / "run")
     wells = about_fields(out)[WELL]
