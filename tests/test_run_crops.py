@@ -452,6 +452,15 @@ def test_fields_without_objects_are_left_out_of_both_paths_and_named(
     assert set(table[TARGET].dropna()) == {"a", "b"}
 
 
+def test_calls_of_crops_name_their_objects(bare_run: tuple[Path, list[str]]) -> None:
+    table = pd.read_parquet(bare_run[0] / "crop_predictions.parquet")
+    assert len(table) == 2 * (16 - 3)
+    for _, own in table.groupby([WELL, SITE]):
+        assert own["ObjectNumber"].tolist() == [3, 5]
+    shown = set(zip(table[WELL], table[SITE], strict=True))
+    assert not shown & {("A01", 2), ("B02", 1), ("B02", 2)}
+
+
 def test_models_of_objects_crop_objects_of_another_plate(
     bare_run: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
