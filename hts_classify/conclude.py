@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .assay import dose_responses, separations
 from .cascade import CASCADE
 from .compare import compare
+from .crop_calls import judge_crops, with_tiles
 from .evaluate import positions
 from .explain import explanations
 from .files import read_json, whole, write_json
@@ -85,9 +86,8 @@ def conclude(
     every, shards = shards, first_repeat(shards)
     cards = {step: read_json(shard.with_suffix(".json")) for step, shard in shards.items()}
     table = _table(fits, shards)
-    probable = with_proba(
-        table, {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()}
-    )
+    warmth = {(s.path, s.fold): card["training"]["temperature"] for s, card in cards.items()}
+    probable = with_proba(table, warmth)
     sights = _Sights({(s.path, s.fold): fits.profiles(s) for s in shards})
     judged, limits = with_unlike(probable if proba else table, sights)
     write_table(out / "predictions", judged)
@@ -99,7 +99,15 @@ def conclude(
         chosen = {"threshold": held.cascade.threshold, "aggregate": fits.aggregate}
         write_json(out / MODELS / CASCADE, chosen)
     importance = _explained(fits, shards, table, sights)
-    comparison = held.as_json() | {
+    crops = judge_crops(
+        out,
+        [shard for step in shards if (shard := fits.crops(step))],
+        folds.wells,
+        classes=held.paths["cnn"].classes,
+        temperatures=warmth,
+        proba=proba,
+    )
+    comparison = with_tiles(held.as_json(), crops) | {
         "lost": _lost(wells, folds.wells, target),
         "split": folds.split,
         "protocol": folds.protocol.title,

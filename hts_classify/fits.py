@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .crop_calls import crop_calls
 from .errors import DataError, DesignError
 from .explain import explain
 from .files import read_json, whole, write_json
@@ -28,14 +29,16 @@ from .models.protocol import Inputs, Origin
 from .plate import control_kinds
 from .predictions import UNFOLDED, Aggregate, calls
 from .seen import FieldCrops, Tiles
-from .shards import TILE_ROW, feature_matrix
+from .shards import CROP, TILE_ROW, feature_matrix
 from .splits import Folds, inner_splits
 from .vocabulary import (
     METADATA,
     PLATE,
     PROFILE,
     ROLE,
+    SITE,
     TARGET,
+    TIMEPOINT,
     TITLES,
     TRAINED,
     UNLABELLED,
@@ -265,6 +268,15 @@ class Fits:
         """Return where a step keeps what only its model can say of its calls (`explain`)."""
         return self.out / "predictions" / f"explained-{step.name}-{self.key}.parquet"
 
+    def crops(self, step: Step) -> Path | None:
+        """Return where a step keeps its calls of single crops; None where it sees none.
+
+        Repeats are of wells: they keep none.
+        """
+        if step.path != "cnn" or step.repeat > 1 or not isinstance(self.tiles, FieldCrops):
+            return None
+        return self.out / "predictions" / f"crops-{step.name}-{self.key}.parquet"
+
     def checkpoint(self, step: Step) -> Path:
         """Return the folder where a step that was stopped left its state."""
         return self.out / "checkpoints" / f"{step.name}-{self.key}"
@@ -276,6 +288,7 @@ class Fits:
             and (
                 step.repeat > 1 or (self.profiles(step).exists() and self.explained(step).exists())
             )
+            and ((crops := self.crops(step)) is None or crops.exists())
             and (step.fold != UNFOLDED or self._is_saved(step.path))
         )
 
@@ -353,6 +366,8 @@ class Fits:
         explain_s = 0.0
         if step.repeat == 1:
             explain_s = self._explain(step, model, learn, called_for, found, controls)
+        if crops := self.crops(step):
+            self._keep_crops(crops, model, score, found, step.fold, chosen["temperature"])
         shard = self.shard(step)
         write_json(shard.with_suffix(".json"), {"inner_unit": unit, "training": chosen})
         with whole(shard) as part:
@@ -365,6 +380,30 @@ class Fits:
             "trained_fields": len(learn),
             "scored_fields": len(score),
         }
+
+    def _keep_crops(
+        self,
+        shard: Path,
+        model: Classifier,
+        fields: NDArray[np.intp],
+        found: Scored,
+        fold: int,
+        temperature: float,
+    ) -> None:
+        """Keep what a model says of each crop, before the crops of a field are joined."""
+        assert isinstance(self.tiles, FieldCrops)
+        where = [PLATE, WELL, SITE, *([TIMEPOINT] if TIMEPOINT in self.features else [])]
+        places = self.tiles.places(self.features[TILE_ROW].to_numpy()[fields])
+        table = crop_calls(
+            self.features[where].iloc[found.rows].assign(**{CROP: places}),
+            found.scores,
+            classes=model.classes,
+            fold=fold,
+            aggregate=self.aggregate,
+            temperature=temperature,
+        )
+        with whole(shard) as part:
+            table.to_parquet(part, index=False, compression="zstd")
 
     def _profiles(
         self,

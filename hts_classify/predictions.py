@@ -48,6 +48,7 @@ __all__ = [
     "Aggregate",
     "calls",
     "check_aggregate",
+    "tile_scores",
     "treatments",
     "with_calls",
     "with_proba",
@@ -70,6 +71,32 @@ def check_aggregate(name: str) -> None:
     """
     if name not in get_args(Aggregate):
         raise UsageError(f"aggregate {name!r}", remedy="use mean or median")
+
+
+def tile_scores(
+    scores: NDArray[np.float64], *, aggregate: Aggregate = "mean", temperature: float = 1.0
+) -> NDArray[np.float64]:
+    """Return what scores of fields are the mean or the median of.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (tiles, classes)
+        A model's own.
+    aggregate : {"mean", "median"}, optional
+        How scores are joined.
+    temperature : float, optional
+        The model's, for the median.
+
+    Returns
+    -------
+    ndarray of float64, shape (tiles, classes)
+
+    Examples
+    --------
+    >>> tile_scores(np.array([[1.0, 1.0]]), aggregate="median", temperature=2.0).round(3).tolist()
+    [[-1.386, -1.386]]
+    """
+    return scores if aggregate == "mean" else temperature * log_proba(scores, temperature)
 
 
 def calls(
@@ -119,7 +146,7 @@ def calls(
     names = [f"{SCORE}{name}" for name in classes]
     where = [PLATE, WELL, SITE, *([TIMEPOINT] if TIMEPOINT in fields else [])]
     tiles = fields[where].reset_index(drop=True).astype(dict.fromkeys(where[2:], "Int64"))
-    tiles[names] = scores if aggregate == "mean" else temperature * log_proba(scores, temperature)
+    tiles[names] = tile_scores(scores, aggregate=aggregate, temperature=temperature)
     by_field = _joined(tiles, where, names, aggregate)
     by_well = _joined(by_field, [PLATE, WELL], names, aggregate)
     by_well[where[2:]] = pd.NA

@@ -71,15 +71,23 @@ class FieldCrops:
 
     def view(self, rows: Sequence[int] | NDArray[Any]) -> Inputs:
         """Return the crops of some fields, field after field, read when they are asked for."""
-        counts = self.counts(rows)
-        if not counts.sum():
+        which = self._which(rows)
+        if not len(which):
             return np.empty((0, *self.shape[1:]), np.float32)
-        firsts = np.searchsorted(self._of, rows, "left") - (np.cumsum(counts) - counts)
-        which = np.repeat(firsts, counts) + np.arange(counts.sum())
         plates, wells = self._wells[which].T
         return self._store.view(
             [folder_name(plate) for plate in plates], list(wells), self._places[which], keys=which
         )
+
+    def places(self, rows: Sequence[int] | NDArray[Any]) -> NDArray[np.intp]:
+        """Return the place of each crop among its well's, in the order of `view`."""
+        return self._places[self._which(rows)]
+
+    def _which(self, rows: Sequence[int] | NDArray[Any]) -> NDArray[np.intp]:
+        """Return which crops are of these fields, field after field."""
+        counts = self.counts(rows)
+        firsts = np.searchsorted(self._of, rows, "left") - (np.cumsum(counts) - counts)
+        return np.repeat(firsts, counts) + np.arange(counts.sum())
 
 
 Tiles = TileStore | FieldCrops

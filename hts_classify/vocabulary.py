@@ -42,6 +42,7 @@ __all__ = [
     "SEED",
     "SITE",
     "TARGET",
+    "TILE",
     "TIMEPOINT",
     "TITLES",
     "TRAINED",
@@ -106,6 +107,8 @@ TITLES: Final = {"tas_svm": "TAS + SVM", "cnn": "CNN"}
 
 LEVELS: Final = ("field", "well", "treatment")
 """What is called: fields, wells from their fields, treatments from their wells."""
+TILE: Final = "tile"
+"""The level below, of the CNN alone, and only where it sees several crops of a field."""
 
 TARGET: Final = "Target"
 GROUP: Final = "Group"

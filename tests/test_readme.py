@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hts_classify.commands import main
+from hts_classify.statistics.intervals import stated_coverage
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -51,6 +52,23 @@ def test_the_cluster_example_renders_a_job(capsys: pytest.CaptureFixture[str]) -
     for line in ("#!/usr/bin/env bash", "#SBATCH -p short", "#SBATCH -t 02:00:00"):
         assert line in script
     assert "distributed.cli.dask_worker tcp://" in script
+
+
+def test_the_table_of_coverage_is_what_the_package_states() -> None:
+    section = README.read_text(encoding="utf-8").partition("### How sure an interval is\n")[2]
+    lines = re.findall(r"^\| (.+) \|$", section.partition("\n### ")[0], flags=re.MULTILINE)
+    head, *rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    shares = [int(re.match(r"(\d+)%", cell)[1]) / 100 for cell in head[1:]]  # type: ignore[index]
+    assert shares == [0.7, 0.9, 0.97] * 2
+    assert "single wells" in head[1]
+    assert "groups of four wells" in head[4]
+    assert [int(row[0]) for row in rows] == [12, 24, 38, 100]
+    for groups, *cells in rows:
+        stated = [
+            f"{100 * stated_coverage(int(groups), share, clustered=place >= 3):.1f}"
+            for place, share in enumerate(shares)
+        ]
+        assert cells == stated
 
 
 def test_the_table_of_files_is_what_a_run_leaves(tiny_run: Path) -> None:

@@ -33,7 +33,15 @@ from hts_classify.tiles import CropStore
 from hts_classify.vocabulary import LEVEL, PATH, PATHS, PLATE, SITE, TARGET, TIMEPOINT, WELL
 from hts_classify.writers import Outline, open_writer
 
-PROMISED = ("crops", "features", "tiles.zarr", "folds.csv", "predictions", "models/cnn", "compar")
+PROMISED = (
+    "crop",
+    "features",
+    "tiles.zarr",
+    "folds.csv",
+    "predictions",
+    "models/cnn",
+    "compar",
+)
 
 
 def promised(folder: Path) -> dict[str, bytes]:
@@ -109,6 +117,73 @@ def test_every_well_is_called_from_its_crops(grid_run: Path) -> None:
     assert cost["trained_fields"] == 24
     page = (grid_run / "report.html").read_text()
     assert "4 crops of 32 pixels a field at full resolution" in page
+
+
+def test_each_crop_is_judged_by_itself(grid_run: Path) -> None:
+    table = pd.read_parquet(grid_run / "crop_predictions.parquet")
+    held = pd.read_parquet(grid_run / "crops.parquet")
+    assert len(table) == 24 * 4
+    places = [PLATE, WELL, SITE, CROP, "Metadata_CropY", "Metadata_CropX"]
+    ordered = table[places].sort_values([WELL, CROP], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        ordered, held[places].sort_values([WELL, CROP], ignore_index=True)
+    )
+    folds = pd.read_csv(grid_run / "folds.csv").set_index(WELL)
+    np.testing.assert_array_equal(table["Fold"], folds.loc[table[WELL], "Fold"])
+    right = folds.loc[table[WELL], TARGET].to_numpy() == table["Class"].to_numpy()
+    comparison = json.loads((grid_run / "comparison.json").read_text())
+    judged = comparison["levels"]["tile"]
+    assert judged["tas_svm"] is None
+    assert "takes whole fields and calls no crop" in comparison["tiles"]["note"]
+    assert (judged["cnn"]["correct"], judged["cnn"]["total"]) == (right.sum(), 24 * 4)
+    assert judged["cnn"]["groups"] == judged["cnn"]["interval"]["groups"] == 12  # compounds
+    assert judged["cnn"]["probable"]["calibration"]["ece"] is not None
+    names = [name for name in table if name.startswith("Score_")]
+    fields = pd.read_parquet(grid_run / "predictions.parquet")
+    fields = fields[(fields[PATH] == "cnn") & (fields[LEVEL] == "field")]
+    fields = fields.set_index([WELL, SITE])[names]
+    means = table.groupby([WELL, SITE])[names].mean().loc[fields.index]
+    np.testing.assert_allclose(means, fields, rtol=1e-13)
+    said = f"<td>{right.sum()}/96</td>"
+    page = (grid_run / "report.html").read_text()
+    assert f'<tr><th scope="row">tiles</th><td>CNN</td>{said}' in page
+    assert page.count('<th scope="row">tiles</th>') == 1
+    assert f"| tiles | {right.sum()}/96 |" in (grid_run / "models" / "card-cnn.md").read_text()
+    assert "tiles |" not in (grid_run / "models" / "card-tas_svm.md").read_text()
+
+
+def test_the_calls_of_crops_are_those_of_the_models_of_each_fold(grid_run: Path) -> None:
+    """The model of all wells scored none of them: its own shard is empty."""
+    shards = {
+        name: pd.read_parquet(next((grid_run / "predictions").glob(f"crops-cnn-{name}-*.parquet")))
+        for name in ("fold0", "fold1", "all")
+    }
+    assert not len(shards["all"])
+    folds = pd.read_csv(grid_run / "folds.csv")
+    for fold in (0, 1):
+        own = set(folds.loc[folds["Fold"] == fold, WELL])
+        assert set(shards[f"fold{fold}"][WELL]) == own
+
+
+def test_calls_of_crops_that_were_lost_are_made_again(
+    tiny_plate: Path, grid: RunSettings, grid_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(grid_run, out)
+    next((out / "predictions").glob("crops-cnn-fold1-*.parquet")).unlink()
+    (out / "crop_predictions.parquet").unlink()
+    run(tiny_plate, grid, out=out)
+    assert promised(out) == promised(grid_run)
+
+
+def test_without_crops_the_level_of_fields_is_that_of_tiles(tiny_run: Path) -> None:
+    comparison = json.loads((tiny_run / "comparison.json").read_text())
+    assert "tile" not in comparison["levels"]
+    assert comparison["tiles"]["level"] == "field"
+    assert not list(tiny_run.rglob("crop*"))
+    page = (tiny_run / "report.html").read_text()
+    assert "The CNN sees each field as one tile" in page
+    assert '<th scope="row">tiles</th>' not in page
 
 
 def test_a_call_is_explained_by_the_first_crop_of_the_first_field(grid_run: Path) -> None:
@@ -375,6 +450,15 @@ def test_fields_without_objects_are_left_out_of_both_paths_and_named(
     assert "3 fields were left out" in page
     assert "crops of 16 pixels, one an object of cells and at most 2 a field" in page
     assert set(table[TARGET].dropna()) == {"a", "b"}
+
+
+def test_calls_of_crops_name_their_objects(bare_run: tuple[Path, list[str]]) -> None:
+    table = pd.read_parquet(bare_run[0] / "crop_predictions.parquet")
+    assert len(table) == 2 * (16 - 3)
+    for _, own in table.groupby([WELL, SITE]):
+        assert own["ObjectNumber"].tolist() == [3, 5]
+    shown = set(zip(table[WELL], table[SITE], strict=True))
+    assert not shown & {("A01", 2), ("B02", 1), ("B02", 2)}
 
 
 def test_models_of_objects_crop_objects_of_another_plate(

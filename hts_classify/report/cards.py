@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..files import whole
-from ..vocabulary import TITLES
+from ..vocabulary import TILE, TITLES
 from .method import method
 from .record import Record
-from .trust import levels, share
+from .trust import levels, share, tiles
 
 __all__ = ["model_card", "write_cards"]
 
@@ -80,6 +80,7 @@ def model_card(record: Record, path: str) -> str:
         ),
         "",
         f"Intervals are over {result['groups']} groups ({comparison['unit']}).",
+        *([tiles(comparison)] if comparison["levels"].get(TILE, {}).get(path) else []),
         *_seeds(comparison, path),
         "",
         "## Limits",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..vocabulary import LEVELS, METADATA, TITLES
+from ..vocabulary import LEVELS, METADATA, TILE, TITLES
 
 if TYPE_CHECKING:
     from .record import Record
 
-__all__ = ["levels", "number", "trust"]
+__all__ = ["levels", "number", "tiles", "trust"]
 
 _NONE: Final = "–"
 
@@ -20,6 +20,7 @@ def trust(record: Record) -> dict[str, Any]:
     comparison = record.comparison
     return {
         "levels": levels(comparison),
+        "tiles": tiles(comparison),
         "classes": {path: _classes(result) for path, result in comparison["paths"].items()},
         "curves": {
             path: comparison["paths"][path]["probable"]["calibration"]
@@ -40,14 +41,20 @@ def trust(record: Record) -> dict[str, Any]:
 
 
 def levels(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the table of levels: a row for each level that was judged, and each path."""
+    """Return the table of levels: a row for each level, and each path that was judged there."""
     held = comparison["levels"]
     return [
         _level(level, path, held[level][path])
-        for level in LEVELS
+        for level in (TILE, *LEVELS)
         if level in held
         for path in TITLES
+        if held[level][path]
     ]
+
+
+def tiles(comparison: Mapping[str, Any]) -> str:
+    """Say what the level of tiles is, or why there is none; nothing of a run of long ago."""
+    return str(comparison.get("tiles", {}).get("note", ""))
 
 
 def _level(level: str, path: str, result: Mapping[str, Any]) -> dict[str, str]:

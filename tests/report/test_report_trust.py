@@ -32,6 +32,22 @@ def test_each_level_has_a_row_a_path(tmp_path: Path) -> None:
     assert [row["wells"] for row in found["classes"]["cnn"]] == ["12", "12"]
 
 
+def test_tiles_have_a_row_where_the_cnn_alone_was_judged_by_them(tmp_path: Path) -> None:
+    write_run(tmp_path, {}, probable=True)
+    record = load_record(tmp_path)
+    assert trust(record)["tiles"] == ""  # a run of before this was told
+    crops = record.comparison["paths"]["cnn"] | {"correct": 70, "total": 96}
+    levels = {**record.comparison["levels"], "tile": {"tas_svm": None, "cnn": crops}}
+    changed(tmp_path, levels=levels, tiles={"level": "tile", "note": "A tile is <one> crop."})
+    found = trust(load_record(tmp_path))["levels"]
+    assert [(row["level"], row["path"], row["right"]) for row in found] == [
+        ("tiles", "CNN", "70/96"),
+        ("wells", "TAS + SVM", "22/24"),
+        ("wells", "CNN", "21/24"),
+    ]
+    assert "as a whole. A tile is &lt;one&gt; crop." in report(tmp_path).read_text()
+
+
 def test_what_is_not_defined_is_a_dash(tmp_path: Path) -> None:
     found = trust(load_record(write_run(tmp_path, {})))
     assert [found["levels"][0][name] for name in ("auc", "log_loss", "ece")] == ["–"] * 3
