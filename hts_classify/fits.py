@@ -24,7 +24,7 @@ from .explain import explain
 from .files import read_json, whole, write_json
 from .importance import statistics_of
 from .models import CnnSettings, make
-from .models.normalise import METHODS, Method, Normalisation, least_wells
+from .models.normalise import Method, Normalisation, least_wells, offered
 from .models.protocol import Inputs, Origin
 from .plate import control_kinds
 from .predictions import UNFOLDED, Aggregate, calls
@@ -130,7 +130,7 @@ class Scored(NamedTuple):
 
     scores: NDArray[np.float64]
     """Shape (inputs, classes)."""
-    points: NDArray[np.float64]
+    points: NDArray[np.floating]
     """Shape (inputs, features): where the model sees them (`Classifier.embedded`)."""
     rows: NDArray[np.intp]
     """Row of `features` that each input is of."""
@@ -149,9 +149,10 @@ def scored(
     points, scores, fields, seconds = [], [], [], 0.0
     for batch, of, origin in _batches(model, features, tiles, rows, controls):
         begun = perf_counter()
-        points.append(model.embedded(batch, origin=origin))
-        scores.append(model.scores_of(points[-1]))
+        where = model.embedded(batch, origin=origin)
+        scores.append(model.scores_of(where))
         seconds += perf_counter() - begun
+        points.append(where.astype(np.float32))  # of these, means are made and no scores
         fields.append(of)
     if not fields:
         return Scored(np.empty((0, len(model.classes))), np.empty((0, 0)), rows[:0])
@@ -171,7 +172,8 @@ def _batches(
     """
     inputs, of = seen(model.name, features, tiles, rows)
     plates = features[PLATE].to_numpy()[of]
-    together = max(64, _TOGETHER // (4 * prod(tiles.shape[1:])))
+    size = 4 * prod(tiles.shape[1:]) if model.name == "cnn" else 8 * features.shape[1]
+    together = max(64, _TOGETHER // size)
     for start in range(0, len(of), together):
         part = np.arange(start, min(start + together, len(of)))
         yield inputs[part], of[part], Origin(plates[part], controls)
@@ -260,7 +262,8 @@ class Fits:
         """Return where a step of the first repeat keeps how its model sees each well: a row a well.
 
         Columns are the plate, the well, whether the model was trained on it (`TRAINED`), and
-        `PROFILE` with a number each: the mean over the well's inputs of `Classifier.embedded`.
+        `PROFILE` with a number each: the mean over the well's inputs of `Classifier.embedded`; of
+        wells that it learned from, of one look at each input, which is all that they cost.
         """
         return self.out / "predictions" / f"profiles-{step.name}-{self.key}.parquet"
 
@@ -348,7 +351,7 @@ class Fits:
             list(shown[TARGET]),
             inner=inner,
             seed=folds.seed,
-            origin=Origin(shown[PLATE].to_numpy(), controls, rows, self._control_fields(step)),
+            origin=Origin(shown[PLATE].to_numpy(), controls, rows, *self._control_places(step)),
         )
         train_s = perf_counter() - begun
         found = scored(model, self.features, self.tiles, score, controls)
@@ -472,26 +475,27 @@ class Fits:
         wells = folds.wells[usable_controls(folds, step.fold)]
         return controls_of(step.path, self.features, self.tiles, wells)
 
-    def _control_fields(self, step: Step) -> dict[str, NDArray[np.intp]]:
-        """Return the row of `features` that each of a plate's TAS controls is of."""
+    def _control_places(
+        self, step: Step
+    ) -> tuple[dict[str, NDArray[np.intp]], dict[str, NDArray[Any]]]:
+        """Return the row of `features` that each of a plate's TAS controls is of, and its well."""
+        if step.path != "tas_svm":
+            return {}, {}
         folds = self.dealt(step)
-        wells = folds.wells[usable_controls(folds, step.fold)]
-        return control_rows(self.features, wells) if step.path == "tas_svm" else {}
+        rows = control_rows(self.features, folds.wells[usable_controls(folds, step.fold)])
+        wells = self.features[WELL].to_numpy()
+        return rows, {plate: wells[own] for plate, own in rows.items()}
 
     def _normalisations(self, step: Step) -> tuple[Method, ...]:
-        """Return what a fit of TAS chooses from: what was asked for, or all that is possible.
-
-        Of one plate `standard` and `robust` move and stretch each feature as a whole, which the
-        machine's own standardising takes back.
-        """
+        """Return what a fit of TAS chooses from: what was asked for, or all that is possible."""
         if self.normalise != "auto":
             return (self.normalise,)
         folds = self.dealt(step)
         wells = folds.wells
         of = wells.loc[usable_controls(folds, step.fold), PLATE].value_counts()
         fewest = int(of.reindex(wells[PLATE].unique(), fill_value=0).min())
-        possible = METHODS if wells[PLATE].nunique() > 1 else ("none", "tvn")
-        return tuple(method for method in possible if least_wells(method) <= fewest)
+        every = offered(wells[PLATE].nunique())
+        return tuple(method for method in every if least_wells(method) <= fewest)
 
     def _fields_of(self, wells: NDArray[np.bool_]) -> pd.DataFrame:
         """Return the fields of some wells by their rows: plate, class, and which well it is."""

@@ -32,7 +32,19 @@ from .progress import Progress
 from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
 from .unlike import UNLIKE_CARD, joined, judged, known_wells, measured
-from .vocabulary import CONTROL, LEVEL, PATH, PATHS, PROBA, PROFILE, TITLES, UNLIKE, columns_with
+from .vocabulary import (
+    CONTROL,
+    LEVEL,
+    PATH,
+    PATHS,
+    PLATE,
+    PROBA,
+    PROFILE,
+    TITLES,
+    UNLIKE,
+    WELL,
+    columns_with,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,6 +142,7 @@ def predict(
     plate = select_channels(plate, card["channels"])
     trained = [load(name, models, device=settings.device) for name in PATHS]
     _check_channels(trained, card, models)
+    familiar = _familiar(trained, models)
     aggregate = settings.aggregate or card["aggregate"]
     check_aggregate(aggregate)
     unsure = None
@@ -171,7 +184,7 @@ def predict(
                 rows = np.flatnonzero(unsure(extraction.features, found[trained[0].name]))
             found[model.name] = _scaled(model, extraction.features, tiles, rows, wells, plate)
     table = _calls(trained, extraction, found, aggregate=aggregate)
-    table = _judged(table, trained, extraction, found, models)
+    table = _judged(table, trained, extraction, found, familiar)
     far = table[table[UNLIKE].fillna(False)].groupby(PATH).size()
     if len(far):
         progress.note(
@@ -220,39 +233,52 @@ def _judged(
     trained: list[Classifier],
     extraction: Extraction,
     found: dict[str, Scored],
-    models: Path,
+    familiar: dict[str, tuple[pd.DataFrame, float | None]],
 ) -> pd.DataFrame:
     """Add how far each well is from those that the models learned from, and whether too far."""
     import pandas as pd
 
-    limits = read_card(models / UNLIKE_CARD, tuple(model.name for model in trained))
     parts = []
     for model in trained:
-        if not len((said := found[model.name]).rows):
-            continue
-        seen = profiles(extraction.features, said.points, said.rows)
-        known = _known(models, model.name)
-        if columns_with(PROFILE, known) != columns_with(PROFILE, seen):
-            raise damaged(known_wells(models, model.name), f"is of another model than {model.name}")
-        parts.append(judged(measured(seen, known, path=model.name), limits[model.name]))
+        if len((said := found[model.name]).rows):
+            known, most = familiar[model.name]
+            seen = profiles(extraction.features, said.points, said.rows)
+            parts.append(judged(measured(seen, known, path=model.name), most))
     return joined(table, pd.concat(parts, ignore_index=True))
 
 
-def _known(models: Path, path: str) -> pd.DataFrame:
-    """Read how a path's model sees the wells that it learned from."""
+def _familiar(
+    trained: Sequence[Classifier], models: Path
+) -> dict[str, tuple[pd.DataFrame, float | None]]:
+    """Read for each path how its model sees the wells that it learned from, and how far is too far.
+
+    Raises
+    ------
+    ModelError
+        When these are absent, damaged, or of other models.
+    """
     import pandas as pd
 
-    file = known_wells(models, path)
-    if not file.exists():
-        raise ModelError(
-            f"holds no wells that {path} learned from ({file.name} is absent)",
-            where=str(models),
-            remedy="name the models/ folder of a finished run",
-        )
-    try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
+    files = {model.name: known_wells(models, model.name) for model in trained}
+    for file in (models / UNLIKE_CARD, *files.values()):
+        if not file.exists():
+            raise ModelError(
+                f"holds nothing to tell wells that are none of the classes by ({file.name} is"
+                " absent)",
+                where=str(models),
+                remedy="name the models/ folder of a finished run of this version",
+            )
+    limits = read_card(models / UNLIKE_CARD, tuple(files))
+    found = {}
+    for model in trained:
+        try:
+            known = pd.read_parquet(file := files[model.name])
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
+        if len(columns_with(PROFILE, known)) != model.features:
+            raise damaged(file, f"is of another model than {model.name}")
+        found[model.name] = known, limits[model.name]
+    return found
 
 
 def _write(
@@ -295,7 +321,8 @@ def _claim(
     platemap: Path | None,
 ) -> None:
     """Write down what the folder is for, or check that it is for that."""
-    weights = [file for file in sorted(models.iterdir()) if not file.name.startswith(".")]
+    used = (".json", ".parquet", ".safetensors", ".skops")  # not what is written for people
+    weights = [file for file in sorted(models.iterdir()) if file.suffix in used]
     claim(
         out / "run.json",
         {
@@ -353,13 +380,15 @@ def _scaled(
     """Score some fields, the plate brought to the scale of its controls where a model has it so."""
     controls: dict[str, Inputs] = {}
     if model.needs_controls and wells is not None:
-        controls = controls_of(model.name, features, tiles, wells)
-        if not controls:
+        read = features[[PLATE, WELL]].merge(wells[[PLATE, WELL]]).drop_duplicates()
+        if len(read) < model.least_controls:
             raise DesignError(
-                "no field is left of the negative controls that set the plate's scale",
+                f"fields of {len(read)} wells with negative controls are left,"
+                f" {model.least_controls} or more set the plate's scale",
                 where=plate.path,
                 remedy="failures.csv says why; models trained without controls need none",
             )
+        controls = controls_of(model.name, features, tiles, wells)
     return scored(model, features, tiles, rows, controls)
 
 

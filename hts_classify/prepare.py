@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from .errors import DataError, DesignError, UsageError
 from .extract import PassSettings, Scheduler, plan
 from .extract.engines import cores
@@ -18,7 +20,8 @@ from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
 from .fits import negative_controls, usable_controls
 from .models import CnnSettings, check_network, device_name
-from .models.normalise import Normalisation, check_normalisation, least_wells
+from .models.normalise import Normalisation, check_normalisation, least_wells, offered
+from .models.protocol import Split
 from .models.settings import NETWORKS, check_device
 from .plate import (
     Columns,
@@ -34,7 +37,7 @@ from .seen import check_crops
 from .splits import Folds, choose_split, inner_splits, make_repeats
 from .tiles import Scale
 from .timings import Timings
-from .vocabulary import CONTROL, METADATA, PLATE, FeatureKind
+from .vocabulary import CONTROL, METADATA, PLATE, TARGET, FeatureKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,13 +162,16 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         )
     split = choose_split(wells, settings.split)
     folds, *repeats = deal(wells, target, split, settings)
+    fewest: list[int] = []
     for dealt in (folds, *repeats):
         for fold in range(dealt.count):
-            inner_splits(dealt.wells[dealt.training(fold)], seed=dealt.seed)
+            _, splits = inner_splits(dealt.wells[dealt.training(fold)], seed=dealt.seed)
             if settings.cnn.scaling == "controls":
-                _check_controls(dealt, fold, "--scaling")
-            if settings.normalise != "auto" and (least := least_wells(settings.normalise)):
-                _check_controls(dealt, fold, "--normalise", least)
+                _check_controls(dealt, fold, "--scaling", (), 1)
+            if settings.normalise == "auto":
+                fewest.append(int(_controls_left(dealt, fold, splits).min()))
+            elif least := least_wells(settings.normalise):
+                _check_controls(dealt, fold, "--normalise", splits, least)
     if settings.cnn.weights:
         classes = wells[target].nunique()
         check_network(settings.cnn, channels=len(plates[0].channels), classes=classes)
@@ -208,6 +214,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         ),
         *dict.fromkeys(note for plate in plates for note in plate.notes),
         *_unused_controls(folds, settings),
+        *_choices(folds.wells, fewest),
         f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
         *(
             f"{settings.repeats} repeats, by the seeds {folds.seed} to {last.seed}"
@@ -288,22 +295,58 @@ def _check_tiles(asked: PassSettings, tile: tuple[int, int], cnn: CnnSettings) -
         )
 
 
-def _check_controls(folds: Folds, fold: int, flag: str, least: int = 1) -> None:
-    """Refuse to bring plates to the scale of controls that a fold has too few of."""
+def _controls_left(folds: Folds, fold: int, splits: Sequence[Split]) -> pd.Series[int]:
+    """Count the negative controls of each plate that neither a fold nor its inner splits test.
+
+    Of the inner splits those count whose learning half has every class: others are not used.
+    """
+    usable, training = usable_controls(folds, fold), np.flatnonzero(folds.training(fold))
+    targets = folds.wells[TARGET].to_numpy(object)[training]
+    masks = [usable]
+    for learn, judge in splits:
+        if set(targets[learn]) == set(targets):
+            masks.append(usable & ~np.isin(np.arange(len(usable)), training[judge]))
+    plates = folds.wells[PLATE]
+    counts = [plates[mask].value_counts().reindex(plates.unique(), fill_value=0) for mask in masks]
+    fewest = counts[0]
+    for other in counts[1:]:
+        fewest = fewest.where(fewest < other, other)
+    return fewest
+
+
+def _check_controls(
+    folds: Folds, fold: int, flag: str, splits: Sequence[Split], least: int
+) -> None:
+    """Refuse to bring plates to the scale of controls when too few of them are not tested."""
     remedy = f"choose another {flag}"
     if CONTROL not in folds.wells:
         raise UsageError(
             f"{flag} asks for controls, and the plate map has no column of control types",
             remedy=f"name it with --control-column, or {remedy}",
         )
-    usable = folds.wells.loc[usable_controls(folds, fold), PLATE].value_counts()
-    for plate in sorted(set(folds.wells[PLATE])):
-        if (count := int(usable.get(plate, 0))) < least:
+    inner = ", nor an inner split judges" if splits else ""
+    for plate, count in sorted(_controls_left(folds, fold, splits).items()):
+        if count < least:
             raise DesignError(
                 f"plate {plate} has {count or 'no'} negative control{'s' * (count > 1)} (negcon)"
-                f" that fold {fold + 1} does not score; {flag} takes {least} or more",
+                f" that fold {fold + 1} does not score{inner}; {flag} takes {least} or more",
                 remedy=f"leave some without a class, split by well, or {remedy}",
             )
+
+
+def _choices(wells: pd.DataFrame, fewest: Sequence[int]) -> list[str]:
+    """Say what `--normalise auto` chooses from."""
+    if not fewest:
+        return []
+    every = offered(wells[PLATE].nunique())
+    left = min(fewest)
+    possible = [method for method in every if least_wells(method) <= left]
+    lacking = [f"{method} takes {least_wells(method)}" for method in every[len(possible) :]]
+    why = f"; of the negative controls of some plate {left} are left where they are not tested"
+    return [
+        f"normalisation is chosen from {', '.join(possible)}"
+        + (f"{why}, and {', '.join(lacking)}" if lacking else "")
+    ]
 
 
 def _unused_controls(folds: Folds, settings: RunSettings) -> list[str]:

@@ -64,6 +64,13 @@ UNLIKE_CARD: Final = "unlike.json"
 
 _Points = NDArray[np.float64]
 
+_FAR: Final = 10.0
+"""Deviations of the training wells' that a feature is away at the most."""
+_SAME: Final = 1e-9
+"""Distances below are rounding: a typical one like that is no unit."""
+_AT_ONCE: Final = 2**22
+"""Distances that are held at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flagged:
@@ -99,15 +106,17 @@ def typical(points: _Points, metric: str) -> float:
     >>> typical(np.array([[0.0], [2.0], [3.0], [9.0]]), "euclidean")
     1.5
     """
-    if len(points) < 2:
-        return 1.0
-    apart = distances(points, points, metric)
-    np.fill_diagonal(apart, np.inf)
-    return float(np.median(apart.min(axis=1))) or 1.0
+    nearest = _nearest(points, points, metric, itself=True)
+    some = nearest[np.isfinite(nearest)]
+    unit = float(np.median(some)) if len(some) else 1.0
+    return unit if unit > _SAME else 1.0
 
 
 def relative(points: _Points, known: _Points, metric: str) -> _Points:
     """Return how far each well is from the nearest training well, in the unit of `typical`.
+
+    A single feature that hardly varied among the training wells could be hundreds of their
+    deviations away in any other: each counts for 10 at the most.
 
     Parameters
     ----------
@@ -123,7 +132,20 @@ def relative(points: _Points, known: _Points, metric: str) -> _Points:
     >>> relative(np.array([[3.0]]), np.array([[0.0], [2.0]]), "euclidean").tolist()
     [0.5]
     """
-    found: _Points = distances(points, known, metric).min(axis=1) / typical(known, metric)
+    centre, spread = known.mean(axis=0), known.std(axis=0)
+    points = np.clip(points, centre - _FAR * spread, centre + _FAR * spread)
+    return _nearest(points, known, metric) / typical(known, metric)
+
+
+def _nearest(points: _Points, others: _Points, metric: str, *, itself: bool = False) -> _Points:
+    """Return how far each point is from the nearest of others, a part of them at a time."""
+    found = np.full(len(points), np.inf)
+    together = max(1, _AT_ONCE // max(1, len(others)))
+    for start in range(0, len(points), together):
+        apart = distances(points[start : start + together], others, metric)
+        if itself:
+            np.fill_diagonal(apart[:, start:], np.inf)
+        found[start : start + together] = apart.min(axis=1)
     return found
 
 
@@ -149,7 +171,7 @@ def limit(held: Iterable[float], share: float = SHARE) -> float | None:
     >>> limit(range(1, 20)), limit(range(1, 19))
     (19.0, None)
     """
-    ordered = sorted(held)
+    ordered = sorted(value if math.isfinite(value) else math.inf for value in held)
     place = math.ceil(round((len(ordered) + 1) * (1 - share), 9))
     if place > len(ordered) or not math.isfinite(ordered[place - 1]):
         return None

@@ -122,6 +122,7 @@ def streaming(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Slow
     )
     unchanged = lambda table, *_others: table.assign(Unlike=False)  # noqa: E731
     monkeypatch.setattr(sys.modules["hts_classify.predict"], "_judged", unchanged)
+    monkeypatch.setattr(sys.modules["hts_classify.predict"], "_familiar", lambda *_some: {})
     return models
 
 
@@ -372,3 +373,30 @@ def test_normalised_features_need_controls_of_the_plate_that_is_called(
     turns = wells_of(tmp_path / "turns", "tas_svm")
     np.testing.assert_allclose(turns.loc[again.index, names], again[names], rtol=1e-9)
     assert len(wells_of(tmp_path / "turns", "cascade")) == len(again)
+
+
+@pytest.mark.parametrize("name", ["unlike.json", "known-tas_svm.parquet", "known-cnn.parquet"])
+def test_models_without_what_tells_unknown_wells_are_refused_before_the_plate_is_read(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, name: str
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(tiny_run / "models", models)
+    (models / name).unlink()
+    with pytest.raises(ModelError, match=rf"{name} is absent.*finished run"):
+        predict(models, tiny_plate, out=tmp_path / "calls")
+    assert not (tmp_path / "calls").exists()
+    if name.startswith("known"):
+        other = "known-cnn" if "tas" in name else "known-tas_svm"
+        shutil.copy(tiny_run / "models" / f"{other}.parquet", models / name)
+        with pytest.raises(ModelError, match="is of another model than"):
+            predict(models, tiny_plate, out=tmp_path / "calls")
+
+
+def test_a_card_that_is_written_anew_is_no_other_model(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(tiny_run / "models", models)
+    predict(models, tiny_plate, out=tmp_path / "calls")
+    (models / "card-cnn.md").write_text("Over 3 seeds …")
+    predict(models, tiny_plate, out=tmp_path / "calls")

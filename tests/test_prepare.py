@@ -5,12 +5,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import safetensors.torch
 
 from hts_classify import RunSettings, View, run
-from hts_classify.errors import HTSError, UsageError
+from hts_classify.errors import DesignError, HTSError, UsageError
 from hts_classify.extract import plan
 from hts_classify.models import CnnSettings
 from hts_classify.models.settings import Learning
@@ -177,3 +178,33 @@ def test_a_run_directory_by_url_is_refused(
     with pytest.raises(UsageError, match="a run directory by URL; extract takes one"):
         run(tiny_plate, quick, out="s3://bucket/run")
     assert not list(tmp_path.iterdir())
+
+
+def with_controls(plate: Path, file: Path, controls: dict[str, str | None]) -> Path:
+    """Write the plate's map with these wells as negative controls, each of this class."""
+    platemap = pd.read_csv(plate.with_name("tiny.platemap.csv"), dtype=str)
+    platemap["control_type"] = np.where(platemap["well"].isin(controls), "negcon", "treatment")
+    for well, name in controls.items():
+        platemap.loc[platemap["well"] == well, "phenotype"] = name
+    platemap.to_csv(file, index=False)
+    return file
+
+
+def test_controls_that_inner_splits_judge_are_counted_before_anything_is_read(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    wells = pd.read_csv(tiny_plate.with_name("tiny.platemap.csv"), dtype=str)
+    named = dict(wells[["well", "phenotype"]].head(5).itertuples(index=False, name=None))
+    asked = replace(quick, split="well", normalise="robust")
+    judged = with_controls(tiny_plate, tmp_path / "judged.csv", named)
+    with pytest.raises(DesignError, match="nor an inner split judges; --normalise takes 3 or more"):
+        prepare([tiny_plate], replace(asked, platemap=judged), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    idle = with_controls(tiny_plate, tmp_path / "idle.csv", dict.fromkeys([*named][:3]))
+    prepare([tiny_plate], replace(asked, platemap=idle), tmp_path / "b")
+    some = prepare([tiny_plate], replace(asked, normalise="auto", platemap=idle), tmp_path / "c")
+    (note,) = [note for note in some.notes if note.startswith("normalisation")]
+    assert note == (
+        "normalisation is chosen from none; of the negative controls of some plate 3 are left"
+        " where they are not tested, and tvn takes 8"
+    )

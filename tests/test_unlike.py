@@ -24,11 +24,32 @@ def test_distances_are_those_of_scikit_learns_neighbours() -> None:
 
 
 def test_wells_that_all_look_the_same_or_one_alone_have_distances() -> None:
-    for known in (np.zeros((4, 2)), np.zeros((1, 2))):
-        assert relative(np.array([[0.0, 0.0], [3.0, 4.0]]), known, "euclidean").tolist() == [
-            0.0,
-            5.0,
-        ]
+    for known in (np.zeros((4, 2)), np.zeros((1, 2)), np.full((4, 2), 0.1 + 0.2)):
+        for metric in ("euclidean", "cosine"):
+            assert np.isfinite(typical(known, metric))
+            assert not np.isnan(relative(known, known, metric)).any()
+    # a distance of rounding is no unit
+    assert typical(np.repeat(np.random.default_rng(0).normal(size=(5, 9)), 2, 0), "cosine") == 1.0
+
+
+def test_a_feature_that_hardly_varied_does_not_decide_by_itself() -> None:
+    rng = np.random.default_rng(0)
+    known, asked = rng.normal(size=(40, 50)), rng.normal(size=(2, 50))
+    known[:, 0] = rng.normal(0, 1e-3, 40)
+    asked[0, 0], asked[1, 0] = 600.0, 0.0
+    odd, usual = relative(asked, known, "euclidean")
+    assert odd < 2 * usual
+    asked[0, 1:] = 4.0  # every feature four deviations away: that is another phenotype
+    assert relative(asked, known, "euclidean")[0] > 2.5 * usual
+
+
+def test_many_wells_are_compared_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    known, asked = rng.normal(size=(31, 4)), rng.normal(size=(9, 4))
+    whole = typical(known, "cosine"), relative(asked, known, "cosine")
+    monkeypatch.setattr("hts_classify.unlike._AT_ONCE", 70)
+    assert typical(known, "cosine") == pytest.approx(whole[0], rel=1e-12)
+    np.testing.assert_allclose(relative(asked, known, "cosine"), whole[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("wells", [19, 40, 100])

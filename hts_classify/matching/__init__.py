@@ -63,7 +63,7 @@ def matched(
         `neighbours` and `reproducibility`, lists of JSON types.
     """
     return {
-        "neighbours": [asdict(one) for one in neighbours(profiles, folds.wells)],
+        "neighbours": [asdict(one) for one in neighbours(profiles, folds.wells, folds.protocol)],
         "reproducibility": [
             asdict(one) for one in reproducibility(features, folds, profiles, seed=seed)
         ],

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocols import Protocol
 from ..statistics.intervals import Interval, accuracy_interval
 from ..vocabulary import (
     BATCH,
@@ -97,7 +98,9 @@ class _Judged(NamedTuple):
     counts: NDArray[np.bool_]
 
 
-def neighbours(profiles: Mapping[tuple[str, int], Path], wells: pd.DataFrame) -> list[Neighbours]:
+def neighbours(
+    profiles: Mapping[tuple[str, int], Path], wells: pd.DataFrame, protocol: Protocol
+) -> list[Neighbours]:
     """Find each scored well's and treatment's nearest neighbour, as each path sees them.
 
     Parameters
@@ -108,6 +111,9 @@ def neighbours(profiles: Mapping[tuple[str, int], Path], wells: pd.DataFrame) ->
     wells : DataFrame
         The joined plate map with `Target`, `Group`, `Fold` and `Role`. A well without a compound
         or batch shares it with none, and is not itself judged where the rule asks after it.
+    protocol : Protocol
+        What models were kept from. A network that was trained on a well's compound, or batch,
+        has seen what the rule keeps apart, whoever the neighbours are.
 
     Returns
     -------
@@ -123,16 +129,30 @@ def neighbours(profiles: Mapping[tuple[str, int], Path], wells: pd.DataFrame) ->
     found = []
     for path in PATHS:
         held: dict[tuple[str, str], list[_Judged]] = {one: [] for one in asked_after}
-        for fold in sorted(fold for own, fold in profiles if own == path and plans):
+        own = {
+            one: reason or _trained_on(path, one[0], protocol) for one, reason in reasons.items()
+        }
+        for fold in sorted(fold for name, fold in profiles if name == path and plans):
             seen = read_seen(profiles[path, fold], wells)
             tested = scored & (wells[FOLD] == fold).to_numpy()
             asked = seen.part(~seen.trained & tested[seen.wells])
             known = seen.part(seen.trained & labelled[seen.wells])
             if len(asked.wells) and len(known.wells):
                 for one, plan in plans.items():
-                    held[one].append(_judge(plan, asked, known))
-        found += [_told(path, *one, reason, wells, held[one]) for one, reason in reasons.items()]
+                    if not own[one]:
+                        held[one].append(_judge(plan, asked, known))
+        found += [_told(path, *one, reason, wells, held[one]) for one, reason in own.items()]
     return found
+
+
+def _trained_on(path: str, rule: str, protocol: Protocol) -> str:
+    """Say why a path's profiles are not what a rule asks for; TAS is of features, not trained."""
+    lacking = [_WORDS[column] for column in _APART[rule] if _WORDS[column] not in protocol.apart]
+    if path != "cnn" or not (lacking or (protocol.joined and len(_APART[rule]) > 1)):
+        return ""
+    remedy = "--split nscb" if rule == "NSCB" else "--split compound or nsc"
+    what = " and ".join(lacking) or "compound and batch"
+    return f"the network was trained on wells of the same {what} ({remedy} holds them apart)"
 
 
 def _undefined(wells: pd.DataFrame, rule: str, level: str) -> str:

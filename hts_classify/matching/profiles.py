@@ -132,7 +132,8 @@ def standardised(
     >>> standardised(values, np.zeros(4, int), setting).round(2).tolist()
     [[-0.67], [0.0], [0.67], [5.4]]
     """
-    found, kept = np.zeros_like(values), np.isfinite(values).all(axis=0)
+    # Wells that do not set the scale have no say in what is kept: they may be under test.
+    found, kept = np.zeros_like(values), np.isfinite(values[setting]).all(axis=0)
     for plate in np.unique(plates):
         own = plates == plate
         some = values[own & setting]
@@ -143,8 +144,8 @@ def standardised(
         # What is left of a constant after an average over fields is rounding, not spread.
         kept &= spread > 1e-12 * np.maximum(np.abs(centre), np.abs(some).max(axis=0))
         found[own] = (values[own] - centre) / (_NORMAL * np.where(spread > 0, spread, 1))
-    kept &= (np.abs(found) <= _MOST_DEVIATIONS).all(axis=0)
-    return found[:, kept]
+    kept &= (np.abs(found[setting]) <= _MOST_DEVIATIONS).all(axis=0)
+    return np.clip(found[:, kept], -_MOST_DEVIATIONS, _MOST_DEVIATIONS)
 
 
 def directed(values: NDArray[np.float64]) -> NDArray[np.bool_]:

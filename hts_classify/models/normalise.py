@@ -35,6 +35,7 @@ __all__ = [
     "check_normalisation",
     "least_wells",
     "normalised",
+    "offered",
 ]
 
 Method = Literal["none", "standard", "robust", "tvn"]
@@ -48,6 +49,10 @@ _LEAST: Final[dict[Method, int]] = {"none": 0, "standard": 3, "robust": 3, "tvn"
 _NEARLY_CONSTANT: Final = 0.1
 """A feature's scale is no smaller than this share of its deviation over all that is learned from:
 what hardly varies among the few controls of one plate would outweigh all else there."""
+
+_LEAST_VARIANCE: Final = 1e-3
+"""Along no direction are the controls taken to vary less, in scaled features: what they do not show
+at all would be stretched without end."""
 
 _Matrix = NDArray[np.float64]
 
@@ -74,6 +79,20 @@ def least_wells(method: Method) -> int:
     8
     """
     return _LEAST[method]
+
+
+def offered(plates: int) -> tuple[Method, ...]:
+    """Return what can make a difference for so many plates, what takes the fewest controls first.
+
+    Of one plate `standard` and `robust` move and stretch each feature as a whole, which the
+    machine's own standardising takes back.
+
+    Examples
+    --------
+    >>> offered(1), offered(2)
+    (('none', 'tvn'), ('none', 'standard', 'robust', 'tvn'))
+    """
+    return METHODS if plates > 1 else ("none", "tvn")
 
 
 def normalised(
@@ -112,9 +131,9 @@ def normalised(
 
     Examples
     --------
-    >>> features = np.array([[1.0], [3.0], [12.0], [14.0]])
+    >>> features = np.array([[2.0], [4.0], [15.0], [25.0]])
     >>> plates = np.array(["P", "P", "Q", "Q"])
-    >>> controls = {"P": np.array([[1.0], [3.0]]), "Q": np.array([[12.0], [14.0]])}
+    >>> controls = {"P": features[[0, 0, 1, 1]], "Q": features[[2, 2, 3, 3]]}
     >>> normalised("standard", features, Origin(plates, controls), features.std(axis=0)).tolist()
     [[-1.0], [1.0], [-1.0], [1.0]]
     """
@@ -129,7 +148,7 @@ def normalised(
     found = np.empty_like(features)
     for plate in np.unique(plates):
         own = plates == plate
-        controls = _controls(str(plate), origin, left_out)
+        controls = _controls(str(plate), origin, method, left_out)
         found[own] = _Scale.of(method, controls, spread)(features[own])
     return found
 
@@ -173,23 +192,26 @@ def _rounding(controls: _Matrix) -> _Matrix:
     from sklearn.covariance import LedoitWolf
 
     values, vectors = np.linalg.eigh(LedoitWolf(assume_centered=True).fit(controls).covariance_)
-    # features that are constant have no variance even when shrunk
-    roots = np.where(values > values.max() * 1e-12, values, np.inf) ** -0.5
+    roots = np.maximum(values, _LEAST_VARIANCE) ** -0.5
     found: _Matrix = (vectors * roots) @ vectors.T
     return found
 
 
-def _controls(plate: str, origin: Origin, without: set[object]) -> _Matrix:
+def _controls(plate: str, origin: Origin, method: Method, without: set[object]) -> _Matrix:
     """Return the features of a plate's controls that may be used."""
     held: Mapping[str, Inputs] = origin.controls
     fields = origin.control_fields.get(plate)
     keep = np.arange(len(held[plate])) if plate in held else np.empty(0, np.intp)
     if fields is not None and without:
         keep = np.array([k for k in keep if fields[k] not in without], np.intp)
-    if len(keep) < 2:
+    # where nobody says which wells they are of, each is of its own
+    wells = origin.control_wells.get(plate, np.arange(len(keep) and int(keep.max()) + 1))
+    if (count := len(set(wells[keep].tolist()))) < least_wells(method):
         raise DesignError(
-            f"{len(keep)} fields of negative controls may set its scale",
+            f"{count} wells of negative controls may set its scale, {method!r} takes"
+            f" {least_wells(method)}",
             where=f"plate {plate}",
-            remedy="leave controls unscored (they are trained on, not tested), or --normalise none",
+            remedy="leave more controls without a class, so that none is tested, or"
+            " --normalise none",
         )
     return np.asarray(held[plate][keep], np.float64)

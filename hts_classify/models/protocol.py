@@ -49,6 +49,8 @@ class Origin:
     control_fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """What tells the field of each control from others, as in `fields`: one that an inner
     split judges sets no scale there."""
+    control_wells: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What tells the well of each control from others: a scale takes a number of wells."""
 
 
 class Classifier(Protocol):
@@ -65,6 +67,11 @@ class Classifier(Protocol):
     @property
     def temperature(self) -> float:
         """What scores are divided by before a softmax makes probabilities of them."""
+        ...
+
+    @property
+    def features(self) -> int:
+        """Return how many numbers a point has; 0 before `fit`."""
         ...
 
     @property

@@ -99,6 +99,11 @@ class TasSvm:
         self._pipeline: Pipeline | None = None
 
     @property
+    def features(self) -> int:
+        """How many numbers a point has; 0 before `fit`."""
+        return int(self._pipeline.n_features_in_) if self._pipeline else 0
+
+    @property
     def needs_controls(self) -> bool:
         """Whether it brings a plate to the scale of its controls, before it can score it."""
         return self._method != "none"
@@ -151,13 +156,15 @@ class TasSvm:
         features = _features(inputs)
         self._spread = features.std(axis=0)
         found: list[_Found] = []
+        skipped: list[Method] = []
         for method in self._asked:
             try:
                 seen = [self._normalised(method, features, origin, judge) for _, judge in splits]
             except DesignError:
                 if method == self._asked[-1] and not found:
                     raise
-                continue  # an inner split judges the controls that it would be measured by
+                skipped.append(method)  # an inner split judges the controls that set it
+                continue
             found.append(_search(method, seen, numbers, splits))
         best = max(one.right for one in found)
         chosen = next(one for one in found if one.right >= best - _TIE)
@@ -166,7 +173,11 @@ class TasSvm:
         self._pipeline = _pipeline(chosen).fit(ready, numbers)
         self.temperature = _temperature(chosen, numbers, splits)
         if len(self._asked) > 1:
-            self._say(f"normalisation {chosen.method}, of {', '.join(o.method for o in found)}")
+            lacking = f" ({', '.join(skipped)}: inner splits test too many controls)"
+            self._say(
+                f"normalisation {chosen.method}, of {', '.join(one.method for one in found)}"
+                f"{lacking if skipped else ''}"
+            )
         self._chosen = {
             "C": chosen.C,
             "gamma": chosen.gamma,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataError
 from ..shards import TILE_ROW
 from ..vocabulary import PLATE, WELL
 
@@ -143,7 +144,14 @@ def album(record: Record) -> Album:
     """
     import pandas as pd
 
-    table = pd.read_parquet(record.folder / "features.parquet", columns=[PLATE, WELL, TILE_ROW])
+    file = record.folder / "features.parquet"
+    if not file.exists():
+        raise DataError(
+            "is absent: it says which tile shows which well",
+            where=str(file),
+            remedy="copy it there too, or run again",
+        )
+    table = pd.read_parquet(file, columns=[PLATE, WELL, TILE_ROW])
     first = table.drop_duplicates([PLATE, WELL])[[PLATE, WELL, TILE_ROW]]
     rows = {(plate, well): int(row) for plate, well, row in first.itertuples(index=False)}
     store, colours = record.tiles, channel_colours(record.run["channels"]).values()

@@ -33,7 +33,7 @@ def trust(record: Record) -> dict[str, Any]:
             | _separation(one["found"])
             for one in comparison["separations"]
         ],
-        "unlike": [_unlike(path) for path in comparison["unlike"]],
+        "unlike": [_unlike(path) for path in comparison.get("unlike", [])],
         "raters": _raters(comparison["raters"]),
         "notes": comparison["audit"]["notes"],
         "contestants": comparison["audit"]["contestants"],

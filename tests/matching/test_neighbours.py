@@ -9,7 +9,11 @@ from screens import dealt, platemap, profiles_of, write_profiles
 from sklearn.neighbors import KNeighborsClassifier
 
 from hts_classify.matching import Neighbours, neighbours
+from hts_classify.protocols import protocol_of
 from hts_classify.splits import Folds
+
+APART = protocol_of("nscb")
+"""Models that were kept from both: whatever the folds of a test are."""
 
 
 def asked(found: list[Neighbours], rule: str, level: str = "well") -> Neighbours:
@@ -39,7 +43,7 @@ def test_wells_are_named_as_scikit_learn_names_them(tmp_path: Path, split: str) 
     wells = platemap()
     values = profiles_of(wells, of_class=0.5)
     folds = dealt(wells, split)
-    found = neighbours(write_profiles(tmp_path, folds, values), folds.wells)
+    found = neighbours(write_profiles(tmp_path, folds, values), folds.wells, APART)
     for rule, apart in {
         "NSC": ["Metadata_Compound"],
         "NSCB": ["Metadata_Compound", "Metadata_Batch"],
@@ -64,7 +68,7 @@ def test_what_a_compound_or_a_batch_looks_like_does_not_help(tmp_path: Path) -> 
     values[(wells["moa"] == "moa0").to_numpy(), 12:] = 0
     values[(wells["moa"] == "moa0").to_numpy(), :12] += 0.5
     folds = dealt(wells, "well")
-    found = neighbours(write_profiles(tmp_path, folds, values), folds.wells)
+    found = neighbours(write_profiles(tmp_path, folds, values), folds.wells, APART)
     nsc, nscb = asked(found, "NSC").found, asked(found, "NSCB").found
     assert nsc is not None
     assert nscb is not None
@@ -79,7 +83,9 @@ def test_a_treatment_is_the_mean_of_its_wells(tmp_path: Path) -> None:
     values = profiles_of(wells, of_class=0.6)
     folds = dealt(wells)
     found = asked(
-        neighbours(write_profiles(tmp_path, folds, values), folds.wells), "NSC", "treatment"
+        neighbours(write_profiles(tmp_path, folds, values), folds.wells, APART),
+        "NSC",
+        "treatment",
     )
     table = folds.wells.join(pd.DataFrame(values).add_prefix("v"))
     columns = [f"v{k}" for k in range(values.shape[1])]
@@ -101,7 +107,7 @@ def test_intervals_are_over_the_groups_that_were_left_out(tmp_path: Path) -> Non
     wells = platemap()
     folds = dealt(wells)
     files = write_profiles(tmp_path, folds, profiles_of(wells))
-    one = asked(neighbours(files, folds.wells), "NSC").found
+    one = asked(neighbours(files, folds.wells, APART), "NSC").found
     assert one is not None
     assert one.interval is not None
     assert (one.interval.groups, one.total) == (12, 48)
@@ -111,14 +117,14 @@ def test_what_a_design_does_not_define_has_its_reason(tmp_path: Path) -> None:
     wells = platemap().drop(columns=["Metadata_Batch"])
     folds = dealt(wells)
     files = write_profiles(tmp_path, folds, profiles_of(wells))
-    found = neighbours(files, folds.wells)
+    found = neighbours(files, folds.wells, APART)
     assert len(found) == 8
     assert asked(found, "NSC").found is not None
     assert asked(found, "NSCB").reason == "the plate map names no batch"
     one_batch = folds.wells.assign(Metadata_Batch="b0")
-    assert asked(neighbours(files, one_batch), "NSCB").reason == "all wells share one batch"
+    assert asked(neighbours(files, one_batch, APART), "NSCB").reason == "all wells share one batch"
     nameless = folds.wells.drop(columns=["Metadata_Compound"])
-    found = neighbours(files, nameless)
+    found = neighbours(files, nameless, APART)
     assert {one.reason for one in found} == {"the plate map names no compound"}
     assert all(one.found is None for one in found)
 
@@ -126,7 +132,7 @@ def test_what_a_design_does_not_define_has_its_reason(tmp_path: Path) -> None:
 def test_one_compound_a_class_leaves_nobody_to_ask(tmp_path: Path) -> None:
     wells = platemap(compounds=1)
     folds = dealt(wells, "well")
-    found = neighbours(write_profiles(tmp_path, folds, profiles_of(wells)), folds.wells)
+    found = neighbours(write_profiles(tmp_path, folds, profiles_of(wells)), folds.wells, APART)
     one = asked(found, "NSC")
     assert one.found is None
     assert one.reason == "no well has a neighbour of its class with another compound"
@@ -142,7 +148,9 @@ def test_a_well_without_a_compound_is_asked_but_not_judged(tmp_path: Path) -> No
     values = profiles_of(wells)
     # The well without a compound lies where one of its class does, and nobody else.
     values[0] = 3 * values[4]
-    one = asked(neighbours(write_profiles(tmp_path, folds, values), folds.wells), "NSC").found
+    one = asked(
+        neighbours(write_profiles(tmp_path, folds, values), folds.wells, APART), "NSC"
+    ).found
     assert one is not None
     assert (one.total, one.left_out) == (16, 2)
 
@@ -151,7 +159,7 @@ def test_a_model_that_sees_nothing_is_counted_not_crashed(tmp_path: Path) -> Non
     wells = platemap()
     folds = dealt(wells)
     files = write_profiles(tmp_path, folds, np.zeros((len(wells), 5)))
-    one = asked(neighbours(files, folds.wells), "NSC").found
+    one = asked(neighbours(files, folds.wells, APART), "NSC").found
     assert one is not None
     assert one.total == 48
     assert one.correct < one.total
@@ -162,8 +170,34 @@ def test_wells_without_a_class_are_neither_asked_nor_judged(tmp_path: Path) -> N
     wells.loc[::5, "moa"] = None
     folds = dealt(wells)
     values = profiles_of(wells, of_class=0.5)
-    found = asked(neighbours(write_profiles(tmp_path, folds, values), folds.wells), "NSC").found
+    found = asked(
+        neighbours(write_profiles(tmp_path, folds, values), folds.wells, APART), "NSC"
+    ).found
     right = by_scikit_learn(folds, values, ["Metadata_Compound"])
     assert found is not None
     assert (found.correct, found.total) == (sum(right), 38)
     assert [name for name, *_ in found.classes] == ["moa0", "moa1", "moa2"]
+
+
+@pytest.mark.parametrize(
+    ("split", "lacking"),
+    [
+        ("well", {"NSC": "compound", "NSCB": "compound and batch"}),
+        ("compound", {"NSCB": "batch"}),
+        ("nscb-joined", {"NSCB": "compound and batch"}),
+        ("leave-one-batch-out", {"NSC": "compound", "NSCB": "compound"}),
+        ("nscb", {}),
+    ],
+)
+def test_a_network_that_was_trained_on_what_a_rule_keeps_apart_is_not_asked(
+    tmp_path: Path, split: str, lacking: dict[str, str]
+) -> None:
+    wells = platemap()
+    folds = dealt(wells, "compound")
+    files = write_profiles(tmp_path, folds, profiles_of(wells))
+    for one in neighbours(files, folds.wells, protocol_of(split)):
+        if one.path == "cnn" and one.rule in lacking:
+            assert one.found is None
+            assert f"trained on wells of the same {lacking[one.rule]} (" in one.reason
+        else:
+            assert one.found is not None, one.reason

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -102,14 +103,34 @@ def test_controls_of_fields_that_are_judged_do_not_set_the_scale(plates):
     found = normalised("standard", features, origin, spread, without=judged)
     np.testing.assert_allclose(found[10:30].mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(found[70:90].std(axis=0), 1, rtol=1e-9)
-    with pytest.raises(DesignError, match="plate P: 0 fields of negative controls"):
+    with pytest.raises(DesignError, match="plate P: 0 wells of negative controls"):
         normalised("standard", features, origin, spread, without=range(30))
+
+
+def test_wells_are_counted_and_not_their_fields(plates):
+    features, _, _ = plates
+    origin = origin_of(*plates)
+    spread = features.std(axis=0)
+    for wells, method, least in ((7, "tvn", 8), (2, "robust", 3)):
+        named = {plate: np.arange(30) % wells for plate in "PQ"}
+        few = replace(origin, control_wells=named)
+        with pytest.raises(DesignError, match=f"plate P: {wells} wells .* takes {least}"):
+            normalised(method, features, few, spread)
+        enough = replace(origin, control_wells={plate: np.arange(30) % least for plate in "PQ"})
+        assert normalised(method, features, enough, spread).shape == features.shape
+
+
+def test_controls_that_are_all_alike_stretch_nothing_without_end(plates):
+    features, names, _ = plates
+    same = Origin(names, {plate: np.repeat(features[:1], 8, axis=0) for plate in "PQ"})
+    found = normalised("tvn", features, same, features.std(axis=0))
+    assert np.abs(found).max() < 1e5
 
 
 def test_a_plate_without_controls_is_refused(plates):
     features, names, control = plates
     origin = origin_of(features, names, control & (names == "P"))
-    with pytest.raises(DesignError, match="plate Q: 0 fields of negative controls"):
+    with pytest.raises(DesignError, match="plate Q: 0 wells of negative controls"):
         normalised("robust", features, origin, features.std(axis=0))
     with pytest.raises(UsageError, match="without the examples' plates"):
         normalised("robust", features, None, features.std(axis=0))
@@ -173,7 +194,7 @@ def test_what_the_inner_splits_cannot_measure_is_not_chosen_and_refused_if_alone
     )
     facts = TasSvm(("none", "tvn")).fit(features, targets, inner=splits, seed=0, origin=judged)
     assert facts["tried"].keys() == {"none"}
-    with pytest.raises(DesignError, match="fields of negative controls may set its scale"):
+    with pytest.raises(DesignError, match="may set its scale, 'standard' takes 3"):
         TasSvm(("standard",)).fit(features, targets, inner=splits, seed=0, origin=judged)
 
 

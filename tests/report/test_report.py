@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_runs import write_run
 from PIL import Image
 
 from hts_classify import report
@@ -136,3 +137,16 @@ def test_a_damaged_table_is_named(tiny_run: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "predictions.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="holds a table that cannot be read"):
         report(tmp_path / "run")
+
+
+def test_a_run_from_before_the_newest_figures_is_drawn_without_them(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, {})
+    content = json.loads((folder / "comparison.json").read_text())
+    newest = ("unlike", "repeats", "neighbours", "reproducibility", "importance", "tiles")
+    for key in newest:
+        content.pop(key, None)
+    (folder / "comparison.json").write_text(json.dumps(content))
+    assert "none of the classes" not in report(folder).read_text()
+    (folder / "features.parquet").unlink()
+    with pytest.raises(DataError, match=r"features.parquet: is absent: it says which tile"):
+        report(folder)

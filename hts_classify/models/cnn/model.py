@@ -120,6 +120,11 @@ class Cnn:
         self._side = 0
 
     @property
+    def features(self) -> int:
+        """How many numbers a point has; 0 before `fit`."""
+        return self._net.head.in_features if self._net else 0
+
+    @property
     def needs_controls(self) -> bool:
         """Whether it brings a plate to the scale of its controls, before it can score it."""
         return self.settings.scaling == "controls"
