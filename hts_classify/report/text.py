@@ -45,7 +45,7 @@ def summary(record: Record) -> list[str]:
             f" ({cost.fields_per_s_without_reading:.0f} without reading);"
             f" {cost.fits} fits in {cost.train_s:.1f} s"
         )
-    lines += ["", *_judged(record), *repeats_line(record)]
+    lines += ["", *_judged(record), *_unlike(record), *repeats_line(record)]
     lines += [f"note: {warning}" for warning in record.warnings()]
     found = findings(record.comparison)
     lines += [f"note: {finding.line}" for finding in found[:_MOST_FINDINGS]]
@@ -64,3 +64,15 @@ def _judged(record: Record) -> list[str]:
         for one in record.comparison["audit"]["contestants"]
     ]
     return [*lines, f"right without looking at the cells: {', '.join(others)}"] if others else lines
+
+
+def _unlike(record: Record) -> list[str]:
+    """Say how many wells without a class are unlike every class."""
+    parts = [
+        f"{TITLES[path['path']]} {path['unlabelled_flagged']}/{path['unlabelled']}"
+        for path in record.comparison.get("unlike", [])
+        if path["limit"] is not None and path["unlabelled"]
+    ]
+    if not parts:
+        return []
+    return [f"wells without a class that are unlike every class (Unlike): {', '.join(parts)}"]

@@ -143,6 +143,8 @@ def test_flags_are_counted_and_a_path_that_cannot_tell_has_a_dash(tmp_path: Path
         "unlabelled": "11/12",
     }
     assert second["limit"] == "–"
+    said = [line for line in summary(load_record(tmp_path)) if "unlike" in line]
+    assert said == ["wells without a class that are unlike every class (Unlike): TAS + SVM 11/12"]
     page = report(tmp_path).read_text()
     assert "Wells that are none of the classes" in page
     assert "35/38" in page
