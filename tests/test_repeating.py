@@ -120,6 +120,8 @@ def test_a_run_that_was_stopped_in_a_repeat_ends_in_the_same_bytes(
     run(tiny_plate, settings, out=out)
     made, held = hashes(out), hashes(twice)
     differing = {name for name in {*made, *held} if made.get(name) != held.get(name)}
+    told = ("figures/cost.", "figures/accuracy-against-throughput.")  # how long it took
+    differing = {name for name in differing if not name.startswith(told)}
     assert differing <= {"timings.json", "report.html", "models/tas_svm.skops"}
 
 

@@ -46,7 +46,7 @@ def test_the_page_shows_counts_intervals_and_reasons(tmp_path: Path) -> None:
     assert '<td colspan="5">the plate map names no &lt;batch&gt;</td>' in page
     assert "<td>0.61</td><td>–</td><td>4/9</td><td>5/8</td>" in page
     assert '<td colspan="6">no class has two</td>' in page
-    assert "not the trained classifiers" in page
+    assert "These are not the calls above" in page
 
 
 def test_a_run_of_before_has_no_such_section(tmp_path: Path) -> None:
