@@ -69,6 +69,8 @@ _KEYS = (
     "view",
     "volumes",
 )
+_MANY = 0.25
+"""Share of a plate's wells beyond which flags say more of the plate than of its wells."""
 _MEASURED = ("features", "full_scale", "labels", "crops", "crop_size", "crops_per_field")
 """What of a card the pass is asked for, by the same names."""
 
@@ -191,6 +193,12 @@ def predict(
             "wells unlike every class that was learned (Unlike): "
             + ", ".join(f"{TITLES[str(path)]} {count}" for path, count in far.items())
         )
+        if far.max() > _MANY * (table[LEVEL] == "well").sum() / len(PATHS):
+            progress.note(
+                "these are so many that the plate as a whole is unlike those that were learned"
+                " from: heed the flags less, and hold plates apart (--split plate) to see what"
+                " calls on another plate are worth"
+            )
     if unsure:
         sent = table.loc[(table[PATH] == "cnn") & (table[LEVEL] == "well")]
         every = table.loc[(table[PATH] == "tas_svm") & (table[LEVEL] == "well")]

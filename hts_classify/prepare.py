@@ -327,10 +327,14 @@ def _check_controls(
     inner = ", nor an inner split judges" if splits else ""
     for plate, count in sorted(_controls_left(folds, fold, splits).items()):
         if count < least:
+            named = int((negative_controls(folds.wells) & (folds.wells[PLATE] == plate)).sum())
+            spared = "leave some without a class, ask for more --folds"
+            if named < least:
+                spared = "write negcon in the column control_type of the plate map"
             raise DesignError(
                 f"plate {plate} has {count or 'no'} negative control{'s' * (count > 1)} (negcon)"
                 f" that fold {fold + 1} does not score{inner}; {flag} takes {least} or more",
-                remedy=f"leave some without a class, split by well, or {remedy}",
+                remedy=f"{spared}, or {remedy}",
             )
 
 

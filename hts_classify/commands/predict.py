@@ -28,7 +28,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platemap",
         type=Path,
-        help="where negative controls are, for a CNN that scales plates by them; default: the map"
+        help="where negative controls are, for models that scale plates by them; default: the map"
         " beside or inside the plate",
     )
     parser.add_argument(

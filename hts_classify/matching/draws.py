@@ -56,6 +56,8 @@ def drawn(
         rows = np.flatnonzero((table["fold"] == fold) & (table["control"] == -1))
         points = values[rows]
         points = points[:, points.any(axis=0)]  # of another fold's features there is nothing
+        if not points.size:
+            continue
         points = points - points.mean(axis=1, keepdims=True)
         length = np.linalg.norm(points, axis=1, keepdims=True)
         points = points / np.where(length > 0, length, 1)

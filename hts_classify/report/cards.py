@@ -23,7 +23,10 @@ _WITHOUT = {
     "background": "the background alone",
 }
 _FIGURES = ("level", "right", "accuracy", "interval", "balanced", "kappa")
-_OF_PATH = {"tas_svm": ("features", "thresholds"), "cnn": ("CNN", "grey levels", "augmentation")}
+_OF_PATH = {
+    "tas_svm": ("features", "thresholds", "normalisation"),
+    "cnn": ("CNN", "grey levels", "augmentation"),
+}
 
 
 def write_cards(record: Record) -> None:
@@ -104,8 +107,13 @@ def _seeds(comparison: Mapping[str, Any], path: str) -> Iterator[str]:
 def _limits(record: Record) -> Iterator[str]:
     yield (
         "It knows no class but these: a well that shows something else is called one of them all"
-        " the same."
+        " the same, and flagged as unlike them where it is far from what was learned (Unlike)."
     )
+    if record.run["settings"].get("normalise", "none") != "none":
+        yield (
+            "Where TAS features were brought to the scale of a plate's negative controls, a plate"
+            " to be called needs such controls in its plate map."
+        )
     yield (
         "It is for plates of the same stains, magnification and type of pixels; predict refuses"
         " other channels and types, and says where a plate is read in another way."

@@ -38,7 +38,8 @@ _LETTER: Final = 6.6
 # What XML 1.0 cannot say, not even by number; a plate map may hold it.
 _UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKED: Final = (
-    "ringed: class known; crossed: called wrong; pale: class unknown; dashed: unlike every class"
+    "ringed: class known; crossed: called wrong",
+    "pale: class unknown; dashed: unlike every class",
 )
 _DASHED: Final = "6 3"
 
@@ -180,7 +181,7 @@ def _plates(draw: Any, content: Mapping[str, Any]) -> Iterator[Drawing]:
     """Draw the maps of each plate: the calls of each path, and how sure each was."""
     colours, marks = content["colours"], content["marks"]
     key = [(colour, marks[name], name) for name, colour in colours.items()]
-    key.append(("", "", _MARKED))
+    key += [("", "", text) for text in _MARKED]
     shades = [("#e8eef4", "", "least sure"), ("#16405f", "", "surest of its model's wells")]
     several = len(content["plates"]) > 1
     for number, (name, cells) in enumerate(content["plates"].items(), start=1):

@@ -134,9 +134,9 @@ def _statistic(said: Mapping[str, Any], well: _Well, pictures: Pictures) -> dict
         "interval": interval,
         "centre": centre.lower(),
         "neighbours": neighbours,
-        "value": f"{said['Statistic_Value']:.3f}",
-        "of_call": f"{said['Statistic_Class']:.3f}",
-        "of_rival": f"{said['Statistic_Rival']:.3f}",
+        "value": f"{said['Statistic_Value']:.2g}",
+        "of_call": f"{said['Statistic_Class']:.2g}",
+        "of_rival": f"{said['Statistic_Rival']:.2g}",
         "picture": pictures.on_pixels(well, channel, interval),
     }
 
@@ -216,7 +216,9 @@ class Pictures:
     def on_pixels(self, well: _Well, word: str, interval: str) -> str:
         """Return the binary image of a well's tile in a channel."""
         settings = self._record.run["settings"]
-        rule = Rule(settings["features"], full_scale=settings.get("full_scale"))
+        # to Otsu's threshold the full scale means nothing: there it tells saturated pixels alone
+        fixed = settings["features"] == "tas"
+        rule = Rule(settings["features"], full_scale=settings.get("full_scale") if fixed else None)
         plane = self._tile(well)[self._words[word]]
         # tiles of 16-bit plates are kept in 16 bits, those of 8-bit plates as floats
         kind = np.uint16 if self._record.tiles.dtype == np.uint16 or plane.max() > 255 else np.uint8

@@ -205,7 +205,7 @@ def load_record(folder: Path) -> Record:
         raise DataError(
             f"holds no finished run: {missing[0]} is absent",
             where=str(folder),
-            remedy="run hts-classify with -o this folder to finish it",
+            remedy="name the folder of a run; the command that began it finishes it",
         )
     try:
         predictions = pd.read_parquet(folder / "predictions.parquet")

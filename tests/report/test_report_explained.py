@@ -110,7 +110,7 @@ def test_each_disagreement_shows_what_both_paths_saw(tmp_path: Path) -> None:
     assert (statistic["name"], statistic["channel"]) == ("Band_Off_3", "GFP")
     page = report(folder).read_text()
     section = page[page.index("Why each called it so") :]
-    assert "the share of off pixels with 3 on neighbours, is 0.200" in section
+    assert "the share of off pixels with 3 on neighbours, is 0.2" in section
     assert "Nowhere in the picture does anything speak for arrest." in section
     assert section.count("<img") >= 3 * (1 + 1 + 1 + 6)
     assert "http" not in section.replace("http://www.w3.org", "")
@@ -241,3 +241,18 @@ def test_what_is_small_keeps_its_mean_and_its_sides(shape: tuple[int, int, int])
     found = small(tile, 96)
     assert max(found.shape[1:]) == min(96, max(shape[1:]))
     np.testing.assert_allclose(found.mean(axis=(1, 2)), tile.mean(axis=(1, 2)), rtol=0.01)
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_the_cameras_full_scale_does_not_set_otsus_threshold(tmp_path: Path) -> None:
+    plain = report(write_explained(write_run(made(tmp_path / "a"), {}))).read_text()
+    folder = write_explained(write_run(made(tmp_path / "b"), {}, full_scale=4095))
+    pictures = [
+        re.findall(r"data:image/png[^\"]+", page) for page in (plain, report(folder).read_text())
+    ]
+    assert pictures[0]
+    assert pictures[0] == pictures[1]
