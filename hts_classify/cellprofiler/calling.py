@@ -180,9 +180,7 @@ class SavedModel:
                 " Python",
             ) from error
 
-    def call(
-        self, model: TasSvm, images: Mapping[str, Channel], *, rounds: bool = False
-    ) -> Call:
+    def call(self, model: TasSvm, images: Mapping[str, Channel], *, rounds: bool = False) -> Call:
         """Call one image set.
 
         Parameters

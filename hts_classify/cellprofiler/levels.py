@@ -121,4 +121,4 @@ def _whole(pixels: NDArray[Any], scale: int) -> NDArray[Any] | None:
     np.abs(levels, out=levels)
     if not levels.max(initial=0) <= scale * _SLACK:
         return None
-    return found.astype(dtype)
+    return np.asarray(found.astype(dtype))
