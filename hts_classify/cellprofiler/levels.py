@@ -114,11 +114,12 @@ def _whole(pixels: NDArray[Any], scale: int) -> NDArray[Any] | None:
     levels = pixels * pixels.dtype.type(scale)
     found = np.rint(levels)
     dtype = _type(scale)
-    # Written so that NaN fails each.
-    if not (found.min(initial=0) >= 0 and found.max(initial=0) <= np.iinfo(dtype).max):
+    # Written so that NaN fails each. Files may hold more than their metadata say is the most.
+    highest = float(found.max(initial=scale))
+    if not (found.min(initial=0) >= 0 and highest <= np.iinfo(dtype).max):
         return None
     np.subtract(levels, found, out=levels)
     np.abs(levels, out=levels)
-    if not levels.max(initial=0) <= scale * _SLACK:
+    if not levels.max(initial=0) <= highest * _SLACK:
         return None
     return np.asarray(found.astype(dtype))

@@ -341,16 +341,11 @@ References
         self, workspace: Any, measured: measuring.Measured, mask: Any, objects_name: str
     ) -> None:
         objects = workspace.object_set.get_objects(objects_name)
-        try:
-            pixels = objects.crop_image_similarly(measured.pixels)
-            inside = None if mask is None else objects.crop_image_similarly(mask)
-        except ValueError:  # as CellProfiler's own modules do: what does not overlap is masked
-            pixels, is_real = size_similarly(objects.segmented, measured.pixels)
-            inside = is_real if mask is None else size_similarly(objects.segmented, mask)[0]
-            inside = inside & is_real
+        planes = [labels for labels, _ in objects.get_labels()]
+        pixels, inside = fitted(objects, planes[0], measured.pixels, mask)
         values = measuring.object_values(
             replace(measured, pixels=pixels),
-            [labels for labels, _ in objects.get_labels()],
+            planes,
             objects.count,
             mask=inside,
             scope=measuring.SCOPES[self.scope.value],
@@ -388,3 +383,20 @@ References
     def volumetric(self) -> bool:
         """Say that volumes are measured, too."""
         return True
+
+
+def fitted(objects: Any, labels: Any, pixels: Any, mask: Any) -> tuple[Any, Any]:
+    """Bring an image and its mask to the shape of objects, as CellProfiler's own modules do.
+
+    An image that is larger is cropped as the objects' own was; what it does not cover is masked.
+    """
+    if labels.shape == pixels.shape:
+        return pixels, mask
+    if objects.has_parent_image:
+        try:
+            crop = objects.parent_image.crop_image_similarly
+            return crop(pixels), None if mask is None else crop(mask)
+        except ValueError:
+            pass
+    sized, is_real = size_similarly(labels, pixels)
+    return sized, is_real if mask is None else size_similarly(labels, mask)[0] & is_real
