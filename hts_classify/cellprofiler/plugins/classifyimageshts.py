@@ -23,7 +23,7 @@ try:
     from hts_classify.errors import HTSError
 except ImportError as error:
     raise ImportError(
-        "ClassifyImagesHTS needs hts_classify in CellProfiler's Python:"
+        f"ClassifyImagesHTS needs hts_classify in CellProfiler's Python ({error}):"
         " python -m pip install --no-deps hts_classify scikit-learn skops"
     ) from error
 

@@ -19,7 +19,7 @@ try:
     from hts_classify.errors import HTSError
 except ImportError as error:
     raise ImportError(
-        "MeasureThresholdAdjacency needs hts_classify in CellProfiler's Python:"
+        f"MeasureThresholdAdjacency needs hts_classify in CellProfiler's Python ({error}):"
         " python -m pip install --no-deps hts_classify"
     ) from error
 
