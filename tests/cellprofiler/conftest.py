@@ -53,11 +53,12 @@ def run_pipeline(cellprofiler_python: str, plugin_folder: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def inside(cellprofiler_python: str, plugin_folder: Path) -> Callable[[str], Any]:
+def inside(cellprofiler_python: str, plugin_folder: Path) -> Callable[..., Any]:
     """Call a function of `without_java.py` in CellProfiler's Python; return what it says."""
 
-    def call(name: str) -> Any:
+    def call(name: str, *arguments: Path) -> Any:
         command = [cellprofiler_python, str(HERE / "without_java.py"), str(plugin_folder), name]
+        command += map(str, arguments)
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert not done.returncode, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

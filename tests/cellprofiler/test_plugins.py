@@ -27,6 +27,13 @@ ELSEWHERE = "Elsewhere...|"
 AT_MOST = 1e-9
 
 MEASURE = "MeasureThresholdAdjacency"
+SMOOTHED = {
+    "Select the input image": "GFP",
+    "Name the output image": "Smoothed",
+    "Select smoothing method": "Gaussian Filter",
+    "Calculate artifact diameter automatically?": "No",
+    "Typical artifact diameter": 4,
+}
 OBJECTS = {"Measure within objects?": "Yes", "Select objects to measure": "Nuclei, Cells"}
 
 
@@ -150,14 +157,14 @@ def done(shared_data: Path, run_pipeline: Run, tmp_path_factory: pytest.TempPath
             {"Select the input image": "GFP", "Name the output image": "Masked"}
             | {"Select object for mask": "Cells"},
         ),
-        ("Smooth", {"Select the input image": "GFP", "Name the output image": "Smoothed"}),
+        ("Smooth", SMOOTHED),
         (MEASURE, {"Select images to measure": "Masked"}),
         (
             MEASURE,
             {"Select images to measure": "Smoothed"}
             | {"How to set threshold and margin": "Manual threshold and margin (TAS)"}
             | {"Threshold and margin are in": "CellProfiler's intensities (0 to 1)"}
-            | {"Threshold": 0.2, "Margin": 0.05},
+            | {"Threshold": 0.1, "Margin": 0.05},
         ),
         (
             "Crop",
@@ -249,7 +256,7 @@ def test_a_calculated_image_is_measured_at_the_intensities_that_were_entered(don
     for k in range(1, 7):
         smoothed = done.saved("Smoothed", k)
         assert smoothed.dtype == np.float32
-        expected = hts_classify.tas(smoothed, threshold=0.2, margin=0.05)
+        expected = hts_classify.tas(smoothed, threshold=0.1, margin=0.05)
         names = feature_columns("tas", "Smoothed")
         found = [column_of(done.images, name)[k - 1] for name in names]
         np.testing.assert_allclose(found, expected, rtol=0, atol=AT_MOST)
@@ -308,7 +315,7 @@ def test_a_calculated_image_without_a_threshold_is_an_error_that_names_it(
     pd.read_csv(base / "load_data.csv").head(1).to_csv(tmp_path / "load_data.csv", index=False)
     modules = [
         load_data(tmp_path / "load_data.csv", base),
-        ("Smooth", {"Select the input image": "GFP", "Name the output image": "Smoothed"}),
+        ("Smooth", SMOOTHED),
         (MEASURE, {"Select images to measure": "Smoothed"}),
         ("ExportToSpreadsheet", {}),
     ]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from hts_classify.files import read_json, write_json
+from hts_classify.models.svm import TasSvm
 
 pytestmark = pytest.mark.cellprofiler
 
-Inside = Callable[[str], Any]
+Inside = Callable[..., Any]
 
 
 def test_volumes_and_their_objects_have_26_neighbours(inside: Inside) -> None:
@@ -70,3 +75,59 @@ def test_help_is_there_for_every_setting_and_docutils_has_nothing_to_say(inside:
 
 def test_the_measuring_module_needs_none_of_the_heavy_packages(inside: Inside) -> None:
     assert inside("light") == []
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with a model of two channels, as a run leaves it."""
+    folder, order = tmp_path / "models", np.arange(12)
+    features = np.random.default_rng(0).random((12, 108)) + (order % 2)[:, None]
+    model = TasSvm()
+    model.fit(features, ["up", "down"] * 6, inner=[(order[:6], order[6:])], seed=0)
+    folder.mkdir()
+    model.save(folder)
+    card = {"channels": ["GFP", "DNA"], "dtype": "uint8", "features": "pftas", "full_scale": None}
+    view = {"level": 0, "z": "max", "illumination": []}
+    write_json(folder / "inputs.json", card | {"view": view, "volumes": False})
+    return folder
+
+
+def test_a_saved_model_calls_an_image_set(inside: Inside, models: Path) -> None:
+    found = inside("calls", models)
+    values = found["values"]
+    assert list(values) == [
+        "HTS_Class_Svm",
+        "HTS_Score_Svm_down",
+        "HTS_Score_Svm_up",
+        "HTS_Proba_Svm_down",
+        "HTS_Proba_Svm_up",
+    ]
+    assert found["types"] == ["varchar", *["float"] * 4]
+    higher = "up" if values["HTS_Score_Svm_up"] > values["HTS_Score_Svm_down"] else "down"
+    assert values["HTS_Class_Svm"] == higher
+    assert values["HTS_Proba_Svm_up"] + values["HTS_Proba_Svm_down"] == pytest.approx(1)
+    assert found["shown"] == ["set_subplots", "subplot_table"]
+
+
+def test_models_and_channels_that_do_not_fit_are_refused_before_an_image_is_read(
+    inside: Inside, models: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "normalised"
+    other.mkdir()
+    for file in models.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    card = read_json(other / "tas_svm.json")
+    write_json(other / "tas_svm.json", card | {"chosen": card["chosen"] | {"normalise": "tvn"}})
+    said = inside("refusals", models, other)
+    assert len(said) == 4
+    for line, expected in zip(
+        said,
+        (
+            "normalised by each plate's negative controls (tvn)",
+            "holds no models",
+            "channel 'GFP' has no image; select one image for each of GFP, DNA",
+            "channel 'RNA' is none of the model's",
+        ),
+        strict=True,
+    ):
+        assert expected in line

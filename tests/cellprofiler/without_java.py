@@ -1,6 +1,6 @@
 """What the modules do in CellProfiler's own Python, where no image has to be read from a file.
 
-`python without_java.py plugins function` prints what the function returns, as JSON.
+`python without_java.py plugins function …` prints what the function returns, as JSON.
 """
 
 from __future__ import annotations
@@ -247,6 +247,68 @@ def help_texts() -> Any:
     return found
 
 
+def classifier(folder: str, **channels: str) -> Any:
+    """Return ClassifyImagesHTS with a folder and an image for each channel."""
+    from classifyimageshts import ClassifyImagesHTS
+
+    made = ClassifyImagesHTS()
+    made.set_module_num(1)
+    made.show_window = True
+    made.folder.value = f"Elsewhere...|{folder}"
+    while len(made.channels) < len(channels):
+        made.add_channel()
+    for group, (channel, image) in zip(made.channels, channels.items(), strict=True):
+        group.channel.value, group.image.value = channel, image
+    return made
+
+
+def calls(folder: str) -> Any:
+    """Call one image set, and show it."""
+    raw = random_field(40, 50)
+    made = classifier(folder, DNA="OrigDNA", GFP="OrigGFP")
+    space = workspace(made, {"OrigDNA": raw, "OrigGFP": raw.T.copy().reshape(40, 50)}, {})
+    made.validate_module(space.pipeline)
+    assert made.prepare_run(space)
+    made.run(space)
+    columns = made.get_measurement_columns(space.pipeline)
+    offered = {
+        f"{category}_{name}"
+        for category in made.get_categories(space.pipeline, "Image")
+        for name in made.get_measurements(space.pipeline, "Image", category)
+    }
+    assert offered == {name for _, name, _ in columns}
+    figure = Recorder()
+    made.display(space, figure)
+    return {
+        "values": {
+            name: space.measurements.get_current_image_measurement(name) for _, name, _ in columns
+        },
+        "types": [kind for _, _, kind in columns],
+        "shown": [name for name, *_ in figure.said],
+    }
+
+
+def refusals(folder: str, other: str) -> Any:
+    """Return what a model or channels that do not fit are answered, before any image is read."""
+    from cellprofiler_core.pipeline import Pipeline
+    from cellprofiler_core.setting import ValidationError
+
+    said = []
+    for made in (
+        classifier(other, DNA="OrigDNA", GFP="OrigGFP"),
+        classifier(f"{other}/none", DNA="OrigDNA", GFP="OrigGFP"),
+        classifier(folder, DNA="OrigDNA"),
+        classifier(folder, DNA="OrigDNA", RNA="OrigGFP"),
+    ):
+        pipeline = Pipeline()
+        pipeline.add_module(made)
+        try:
+            made.validate_module(pipeline)
+        except ValidationError as error:
+            said.append(str(error))
+    return said
+
+
 def light() -> Any:
     """Return which heavy packages measuring has imported."""
     module()
@@ -256,4 +318,4 @@ def light() -> Any:
 if __name__ == "__main__":
     prepare(sys.argv[1])
     print()
-    print(json.dumps(globals()[sys.argv[2]]()))
+    print(json.dumps(globals()[sys.argv[2]](*sys.argv[3:])))
