@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from ..errors import HTSError, PlateError, UsageError
-from . import compare, convert, demo, extract, info, predict, report, run, synthetic
+from . import (
+    cellprofiler_plugin,
+    compare,
+    convert,
+    demo,
+    extract,
+    info,
+    predict,
+    report,
+    run,
+    synthetic,
+)
 
 __all__ = ["console", "main"]
 
@@ -31,6 +42,7 @@ _COMMANDS: Final = {
     "convert": convert,
     "synthetic": synthetic,
     "demo": demo,
+    "cellprofiler-plugin": cellprofiler_plugin,
 }
 
 _EPILOG = """\
