@@ -22,7 +22,7 @@ from typing import Any
 
 from .audit import audit
 from .conclude import conclude
-from .errors import UsageError
+from .errors import DesignError, UsageError
 from .extract import Extraction, extract
 from .files import digest, read_json, whole, write_json
 from .fits import Fits
@@ -30,6 +30,7 @@ from .plate import store_stem
 from .prepare import Job, RunSettings, deal, prepare
 from .progress import Progress
 from .repeating import write_folds
+from .report import count_failures
 from .seen import keep_seen
 from .shards import TILE_ROW
 from .splits import Folds
@@ -159,7 +160,14 @@ def _folds(job: Job, extraction: Extraction, progress: Progress) -> list[Folds]:
     for name in lost:
         progress.note(f"class {name} is left out: no field is left of its wells")
     unscored = tuple(name for name in job.settings.unscored if name not in lost)
-    dealt = deal(wells, job.target, job.split, replace(job.settings, unscored=unscored))
+    try:
+        dealt = deal(wells, job.target, job.split, replace(job.settings, unscored=unscored))
+    except DesignError as error:
+        if not len(extraction.failures):
+            raise
+        why = f"{job.out / 'failures.csv'} says why {count_failures(extraction.failures)} left out"
+        remedy = f"{error.remedy}; {why}"
+        raise DesignError(error.what, where=error.where, remedy=remedy) from error
     for note in dealt[0].notes:
         if note not in job.notes:
             progress.note(note)

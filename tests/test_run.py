@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 from hts_classify import RunSettings, View, open_plate, pftas, predict, run
-from hts_classify.errors import HTSError
+from hts_classify.errors import DesignError, HTSError
 from hts_classify.models import load
 from hts_classify.models.protocol import Classifier
 from hts_classify.predict import PredictSettings
@@ -339,6 +339,22 @@ def test_a_well_and_a_class_that_are_lost_are_named(
     assert f"No field is left of {len(fine) + 1} wells" in page
     assert "Class fine is not among the results" in page
     assert "nan" not in re.sub("base64,[A-Za-z0-9+/=]+", "", page)
+
+
+def test_a_design_that_lost_fields_have_spoilt_says_where_they_are_listed(
+    tiny_plate: Path, quick: RunSettings, tmp_path: Path
+) -> None:
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    shutil.copy(tiny_plate.with_name("tiny.platemap.csv"), tmp_path)
+    platemap = pd.read_csv(tmp_path / "tiny.platemap.csv", dtype=str)
+    fine = platemap.loc[platemap["phenotype"] == "fine", "well"]
+    for well in fine[1:]:
+        for field in "01":
+            shutil.rmtree(plate / well[0] / str(int(well[1:])) / field / "0/c")
+    match = r"class 'fine' .* single compound.*failures\.csv says why \d+ fields were left out"
+    with pytest.raises(DesignError, match=match):
+        run(plate, quick)
 
 
 def test_another_plate_of_the_same_name_and_layout_is_read_anew(
