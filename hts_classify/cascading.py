@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .fits import Scored, called
 from .models.calibrate import proba
 from .predictions import Aggregate, with_calls
+from .scoring import Scored, called
 from .vocabulary import LEVEL, PATH, PLATE, PROBA, SCORE, WELL, columns_with
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ once. What it is made from can be pickled, so that another process may do it on 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .controls import control_rows, controls_of, usable_controls
 from .crop_calls import crop_calls
 from .errors import DataError, DesignError
 from .explain import explain
@@ -26,15 +26,13 @@ from .importance import statistics_of
 from .models import CnnSettings, make
 from .models.normalise import Method, Normalisation, least_wells, offered
 from .models.protocol import Inputs, Origin
-from .plate import control_kinds
-from .predictions import UNFOLDED, Aggregate, calls
-from .seen import FieldCrops, Tiles
-from .shards import CROP, TILE_ROW, feature_matrix
+from .predictions import UNFOLDED, Aggregate
+from .scoring import Scored, batches, called, profiles, scored
+from .seen import FieldCrops, Tiles, seen
+from .shards import CROP, TILE_ROW
 from .splits import Folds, inner_splits
 from .vocabulary import (
-    METADATA,
     PLATE,
-    PROFILE,
     ROLE,
     SITE,
     TARGET,
@@ -43,7 +41,6 @@ from .vocabulary import (
     TRAINED,
     UNLABELLED,
     WELL,
-    columns_with,
 )
 
 if TYPE_CHECKING:
@@ -51,155 +48,12 @@ if TYPE_CHECKING:
 
     from .models.protocol import Classifier
 
-__all__ = [
-    "MODELS",
-    "Fits",
-    "Scored",
-    "Step",
-    "called",
-    "controls_of",
-    "negative_controls",
-    "profiles",
-    "scored",
-    "seen",
-    "usable_controls",
-]
+__all__ = ["MODELS", "Fits", "Step"]
 
 MODELS: Final = "models"
 """Folder of a run that holds the models trained on every labelled well."""
 
 _CARD: Final = "inputs.json"
-_TOGETHER: Final = 256 * 2**20
-"""Bytes of tiles that are read, then scored."""
-
-
-def seen(
-    path: str, features: pd.DataFrame, tiles: Tiles, rows: NDArray[np.intp]
-) -> tuple[Inputs, NDArray[np.intp]]:
-    """Return what one path sees of some fields, and for each input the field that it is of.
-
-    Parameters
-    ----------
-    path : str
-        One of `vocabulary.PATHS`.
-    features, tiles
-        What the pass left.
-    rows : ndarray of int
-        Rows of `features`.
-
-    Returns
-    -------
-    inputs : Inputs
-        Features or tiles, one a field, or crops, of which a field may have several.
-    rows : ndarray of int, shape (inputs,)
-        Rows of `features`, in the order in which they were given.
-    """
-    if path != "cnn":
-        return feature_matrix(features.iloc[rows]), rows
-    held = features[TILE_ROW].to_numpy()[rows]
-    of = np.repeat(rows, tiles.counts(held)) if isinstance(tiles, FieldCrops) else rows
-    return tiles.view(held), of
-
-
-def negative_controls(wells: pd.DataFrame) -> NDArray[np.bool_]:
-    """Mark the wells that the plate map calls negative controls (`negcon`)."""
-    return (control_kinds(wells) == "negcon").to_numpy(bool)
-
-
-def control_rows(features: pd.DataFrame, wells: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
-    """Return the rows of `features` that are of these wells, by plate."""
-    joined = features[[PLATE, WELL]].reset_index(names="_row").merge(wells[[PLATE, WELL]])
-    return {
-        str(plate): np.sort(rows.to_numpy(np.intp))
-        for plate, rows in joined.groupby(PLATE, sort=True)["_row"]
-    }
-
-
-def controls_of(
-    path: str, features: pd.DataFrame, tiles: Tiles, wells: pd.DataFrame
-) -> dict[str, Inputs]:
-    """Return of each plate what a path sees of these wells: controls that set its scale."""
-    return {
-        plate: seen(path, features, tiles, rows)[0]
-        for plate, rows in control_rows(features, wells).items()
-    }
-
-
-class Scored(NamedTuple):
-    """What a model says of some fields."""
-
-    scores: NDArray[np.float64]
-    """Shape (inputs, classes)."""
-    points: NDArray[np.floating]
-    """Shape (inputs, features): where the model sees them (`Classifier.embedded`)."""
-    rows: NDArray[np.intp]
-    """Row of `features` that each input is of."""
-    seconds: float = 0.0
-    """Time that the model took for inputs in memory."""
-
-
-def scored(
-    model: Classifier,
-    features: pd.DataFrame,
-    tiles: Tiles,
-    rows: NDArray[np.intp],
-    controls: Mapping[str, Inputs],
-) -> Scored:
-    """Score all that a trained model sees of some fields."""
-    points, scores, fields, seconds = [], [], [], 0.0
-    for batch, of, origin in _batches(model, features, tiles, rows, controls):
-        begun = perf_counter()
-        where = model.embedded(batch, origin=origin)
-        scores.append(model.scores_of(where))
-        seconds += perf_counter() - begun
-        points.append(where.astype(np.float32))  # of these, means are made and no scores
-        fields.append(of)
-    if not fields:
-        return Scored(np.empty((0, len(model.classes))), np.empty((0, 0)), rows[:0])
-    return Scored(np.concatenate(scores), np.concatenate(points), np.concatenate(fields), seconds)
-
-
-def _batches(
-    model: Classifier,
-    features: pd.DataFrame,
-    tiles: Tiles,
-    rows: NDArray[np.intp],
-    controls: Mapping[str, Inputs],
-) -> Iterator[tuple[NDArray[Any], NDArray[np.intp], Origin]]:
-    """Read what a model sees of some fields, as much as is held at once.
-
-    Yields inputs, the row of `features` that each is of, and where they come from.
-    """
-    inputs, of = seen(model.name, features, tiles, rows)
-    plates = features[PLATE].to_numpy()[of]
-    size = 4 * prod(tiles.shape[1:]) if model.name == "cnn" else 8 * features.shape[1]
-    together = max(64, _TOGETHER // size)
-    for start in range(0, len(of), together):
-        part = np.arange(start, min(start + together, len(of)))
-        yield inputs[part], of[part], Origin(plates[part], controls)
-
-
-def profiles(features: pd.DataFrame, points: NDArray[Any], rows: NDArray[np.intp]) -> pd.DataFrame:
-    """Return the mean point of each well, a row a well; `rows` are the points' in `features`."""
-    import pandas as pd
-
-    names = [f"{PROFILE}{k}" for k in range(points.shape[1])]
-    wells = features[[PLATE, WELL]].iloc[rows].reset_index(drop=True)
-    table = wells.join(pd.DataFrame(points.astype(np.float32), columns=names))
-    means: pd.DataFrame = table.groupby([PLATE, WELL], sort=False).mean()
-    return means.reset_index()
-
-
-def called(model: Classifier, features: pd.DataFrame, found: Scored, **how: Any) -> pd.DataFrame:
-    """Make the calls of fields and wells from a model's scores; see `predictions.calls`."""
-    about = features[columns_with(METADATA, features)]
-    return calls(
-        about.iloc[found.rows],
-        found.scores,
-        classes=model.classes,
-        path=model.name,
-        **how,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +187,8 @@ class Fits:
             (np.flatnonzero(np.isin(well, half)), np.flatnonzero(np.isin(well, judges)))
             for half, judges in splits
         ]
-        controls = self._controls(step)
+        setting = self._control_wells(step)
+        controls = controls_of(step.path, self.features, self.tiles, setting)
         model = make(
             step.path,
             normalise=self._normalisations(step),
@@ -351,7 +206,7 @@ class Fits:
             list(shown[TARGET]),
             inner=inner,
             seed=folds.seed,
-            origin=Origin(shown[PLATE].to_numpy(), controls, rows, *self._control_places(step)),
+            origin=self._origin(step, shown[PLATE].to_numpy(), rows, controls, setting),
         )
         train_s = perf_counter() - begun
         found = scored(model, self.features, self.tiles, score, controls)
@@ -419,7 +274,7 @@ class Fits:
         import pandas as pd
 
         points, of = [], []
-        for batch, own, origin in _batches(model, self.features, self.tiles, learn, controls):
+        for batch, own, origin in batches(model, self.features, self.tiles, learn, controls):
             points.append(model.embedded(batch, origin=origin, briefly=True).astype(np.float32))
             of.append(own)
         known = profiles(self.features, np.concatenate(points), np.concatenate(of))
@@ -446,7 +301,7 @@ class Fits:
                 statistics_of(self.features),
                 trained=learn,
                 tested=tested,
-                batches=partial(_batches, model, self.features, self.tiles, controls=controls),
+                batches=partial(batches, model, self.features, self.tiles, controls=controls),
                 seed=self.seed,
             ).to_parquet(part, index=False)
         return perf_counter() - begun
@@ -464,27 +319,26 @@ class Fits:
         labelled = (folds.wells[ROLE] != UNLABELLED).to_numpy(bool)
         return labelled, ~labelled
 
-    def _controls(self, step: Step) -> dict[str, Inputs]:
-        """Return each plate's negative controls, but for those that this step's fold scores."""
-        unused = (
-            self.normalise == "none" if step.path == "tas_svm" else self.cnn.scaling != "controls"
+    def _control_wells(self, step: Step) -> pd.DataFrame:
+        """Return the wells that set each plate's scale; none where a path needs no such scale."""
+        used = (
+            self.normalise != "none" if step.path == "tas_svm" else self.cnn.scaling == "controls"
         )
-        if unused:
-            return {}
         folds = self.dealt(step)
-        wells = folds.wells[usable_controls(folds, step.fold)]
-        return controls_of(step.path, self.features, self.tiles, wells)
+        return folds.wells[usable_controls(folds, step.fold) & used]
 
-    def _control_places(
-        self, step: Step
-    ) -> tuple[dict[str, NDArray[np.intp]], dict[str, NDArray[Any]]]:
-        """Return the row of `features` that each of a plate's TAS controls is of, and its well."""
-        if step.path != "tas_svm":
-            return {}, {}
-        folds = self.dealt(step)
-        rows = control_rows(self.features, folds.wells[usable_controls(folds, step.fold)])
+    def _origin(
+        self,
+        step: Step,
+        plates: NDArray[Any],
+        rows: NDArray[np.intp],
+        controls: Mapping[str, Inputs],
+        setting: pd.DataFrame,
+    ) -> Origin:
+        """Say where examples come from, and for TAS of which field each control is."""
+        places = control_rows(self.features, setting) if step.path == "tas_svm" else {}
         wells = self.features[WELL].to_numpy()
-        return rows, {plate: wells[own] for plate, own in rows.items()}
+        return Origin(plates, controls, rows, places, {p: wells[r] for p, r in places.items()})
 
     def _normalisations(self, step: Step) -> tuple[Method, ...]:
         """Return what a fit of TAS chooses from: what was asked for, or all that is possible."""
@@ -503,12 +357,6 @@ class Fits:
         part["_well"] = np.arange(len(part))
         fields = self.features[[PLATE, WELL]].reset_index(names="_row")
         return fields.merge(part, on=[PLATE, WELL], how="inner").set_index("_row").sort_index()
-
-
-def usable_controls(folds: Folds, fold: int) -> NDArray[np.bool_]:
-    """Mark the negative controls that a fold does not score: they may set a plate's scale."""
-    controls = negative_controls(folds.wells)
-    return controls if fold == UNFOLDED else controls & ~folds.tested(fold)
 
 
 def _is_whole(shard: Path) -> bool:

@@ -7,7 +7,7 @@ counts, so that theirs are cosine distances, 1 - cos.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,7 +18,7 @@ from .vocabulary import CALL, PLATE, PROFILE, TRAINED, WELL, columns_with
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "NEAREST", "distances", "nearest_wells", "telling"]
+__all__ = ["METRICS", "NEAREST", "distances", "in_parts", "nearest_wells", "telling"]
 
 METRICS: Final = {"tas_svm": "euclidean", "cnn": "cosine"}
 """How far apart wells are for each path."""
@@ -60,6 +60,16 @@ def distances(
     return np.asarray(np.sqrt(np.maximum(squares - 2 * points @ others.T, 0)))
 
 
+def in_parts(
+    points: NDArray[np.float64], others: NDArray[np.float64], metric: str
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield `distances` of all points, so many points at a time as are held at once."""
+    together = max(1, _AT_ONCE // max(1, len(others)))
+    for start in range(0, len(points), together):
+        part = slice(start, start + together)
+        yield part, distances(points[part], others, metric)
+
+
 def nearest_wells(profiles: pd.DataFrame, path: str, targets: Mapping[Any, str]) -> pd.DataFrame:
     """Name the training wells that a model sees as most like each well that it called.
 
@@ -85,11 +95,9 @@ def nearest_wells(profiles: pd.DataFrame, path: str, targets: Mapping[Any, str])
     places = profiles[[PLATE, WELL]].to_numpy(object)
     known, called = places[trained], np.flatnonzero(~trained)
     rows: list[dict[str, Any]] = []
-    together = max(1, _AT_ONCE // max(1, len(known)))
-    for start in range(0, len(called), together):
-        some = called[start : start + together]
-        apart = distances(points[some], points[trained], METRICS[path])
-        for well, row, order in zip(some, apart, np.argsort(apart, kind="stable"), strict=True):
+    for part, apart in in_parts(points[called], points[trained], METRICS[path]):
+        orders = np.argsort(apart, kind="stable")
+        for well, row, order in zip(called[part], apart, orders, strict=True):
             close = [k for k in order[:NEAREST] if np.isfinite(row[k])]
             rows.append(dict(zip((PLATE, WELL), places[well], strict=True)))
             for place in range(NEAREST):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from .cascade import CASCADE
 from .cascading import Unsure, with_cascade
+from .controls import controls_of, negative_controls
 from .errors import DesignError, ModelError, UsageError
 from .extract import Extraction, PassSettings, extract
 from .files import claim, digest
-from .fits import Scored, called, controls_of, negative_controls, profiles, scored
 from .models import device_name, load
 from .models.card import damaged, read_card
 from .plate import (
@@ -29,6 +29,7 @@ from .plate import (
 )
 from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, write_table
 from .progress import Progress
+from .scoring import Scored, called, profiles, scored
 from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
 from .unlike import UNLIKE_CARD, joined, judged, known_wells, measured

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .controls import negative_controls, usable_controls
 from .errors import DataError, DesignError, UsageError
 from .extract import PassSettings, Scheduler, plan
 from .extract.engines import cores
 from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
-from .fits import negative_controls, usable_controls
 from .models import CnnSettings, check_network, device_name
 from .models.normalise import Normalisation, check_normalisation, least_wells, offered
 from .models.protocol import Split

@@ -1,4 +1,4 @@
-"""What the CNN sees of a field: one downscaled tile, or its full-resolution crops.
+"""What a path sees of a field: its features, or one downscaled tile, or full-resolution crops.
 
 Crops stand in the place of tiles: asked for the tiles of some fields, `FieldCrops` gives all
 crops of these fields, one field after another, and says how many are of each.
@@ -22,14 +22,14 @@ from .extract.tables import CHANNEL, REASON, RETRY
 from .files import whole
 from .models.protocol import Inputs
 from .plate import Plate
-from .shards import CROP, TILE_ROW
+from .shards import CROP, TILE_ROW, feature_matrix
 from .tiles import CropStore, TileStore, grid_crops
 from .vocabulary import PLATE, SITE, TIMEPOINT, WELL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FieldCrops", "Tiles", "check_crops", "keep_seen", "usable"]
+__all__ = ["FieldCrops", "Tiles", "check_crops", "keep_seen", "seen", "usable"]
 
 _FIELD: Final = [PLATE, WELL, SITE, TIMEPOINT]
 
@@ -197,3 +197,31 @@ def check_crops(plates: Sequence[Plate], settings: PassSettings, *, remedy: str)
 def _timed(table: pd.DataFrame) -> pd.DataFrame:
     """Give a table its time points, which it lacks where all are 0."""
     return table if TIMEPOINT in table else table.assign(**{TIMEPOINT: 0})
+
+
+def seen(
+    path: str, features: pd.DataFrame, tiles: Tiles, rows: NDArray[np.intp]
+) -> tuple[Inputs, NDArray[np.intp]]:
+    """Return what one path sees of some fields, and for each input the field that it is of.
+
+    Parameters
+    ----------
+    path : str
+        One of `vocabulary.PATHS`.
+    features, tiles
+        What the pass left.
+    rows : ndarray of int
+        Rows of `features`.
+
+    Returns
+    -------
+    inputs : Inputs
+        Features or tiles, one a field, or crops, of which a field may have several.
+    rows : ndarray of int, shape (inputs,)
+        Rows of `features`, in the order in which they were given.
+    """
+    if path != "cnn":
+        return feature_matrix(features.iloc[rows]), rows
+    held = features[TILE_ROW].to_numpy()[rows]
+    of = np.repeat(rows, tiles.counts(held)) if isinstance(tiles, FieldCrops) else rows
+    return tiles.view(held), of

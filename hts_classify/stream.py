@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from .extract import PassSettings, plan
 from .extract.settings import folder_name
-from .fits import Scored, seen
 from .models import device_name, scoring_threads
 from .models.protocol import Origin
 from .plate import Plate
-from .seen import Tiles, usable
+from .scoring import Scored
+from .seen import Tiles, seen, usable
 from .shards import TILE_ROW, join_shards, tables_of
 from .tiles import TileStore
 from .vocabulary import PLATE, WELL

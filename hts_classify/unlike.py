@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .nearest import METRICS, distances
+from .nearest import METRICS, in_parts
 from .vocabulary import (
     CALL,
     DISTANCE,
@@ -68,8 +68,6 @@ _FAR: Final = 10.0
 """Deviations of the training wells' that a feature is away at the most."""
 _SAME: Final = 1e-9
 """Distances below are rounding: a typical one like that is no unit."""
-_AT_ONCE: Final = 2**22
-"""Distances that are held at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +138,10 @@ def relative(points: _Points, known: _Points, metric: str) -> _Points:
 def _nearest(points: _Points, others: _Points, metric: str, *, itself: bool = False) -> _Points:
     """Return how far each point is from the nearest of others, a part of them at a time."""
     found = np.full(len(points), np.inf)
-    together = max(1, _AT_ONCE // max(1, len(others)))
-    for start in range(0, len(points), together):
-        apart = distances(points[start : start + together], others, metric)
+    for part, apart in in_parts(points, others, metric):
         if itself:
-            np.fill_diagonal(apart[:, start:], np.inf)
-        found[start : start + together] = apart.min(axis=1)
+            np.fill_diagonal(apart[:, part.start :], np.inf)
+        found[part] = apart.min(axis=1)
     return found
 
 

@@ -58,12 +58,17 @@ class Recorder:
             (folder / f"{self.name}.{suffix}").touch()
 
 
+def _rows(_path: str, _features: Any, _tiles: Any, rows: Any) -> tuple[Any, Any]:
+    return rows[:, None], rows
+
+
 @pytest.fixture
 def recording(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
     """Put recorders in the place of both classifiers; a field's only feature is its row."""
     fits = sys.modules["hts_classify.fits"]
     monkeypatch.setattr(fits, "make", lambda path, **options: Recorder(path, options))
-    monkeypatch.setattr(fits, "seen", lambda _path, _features, _tiles, rows: (rows[:, None], rows))
+    for module in ("fits", "controls", "scoring"):
+        monkeypatch.setattr(sys.modules[f"hts_classify.{module}"], "seen", _rows)
     monkeypatch.setattr(Recorder, "fits", [])
     monkeypatch.setattr(Recorder, "interrupted_at", -1)
     return Recorder

@@ -47,7 +47,7 @@ def test_many_wells_are_compared_a_part_at_a_time(monkeypatch: pytest.MonkeyPatc
     rng = np.random.default_rng(1)
     known, asked = rng.normal(size=(31, 4)), rng.normal(size=(9, 4))
     whole = typical(known, "cosine"), relative(asked, known, "cosine")
-    monkeypatch.setattr("hts_classify.unlike._AT_ONCE", 70)
+    monkeypatch.setattr("hts_classify.nearest._AT_ONCE", 70)
     assert typical(known, "cosine") == pytest.approx(whole[0], rel=1e-12)
     np.testing.assert_allclose(relative(asked, known, "cosine"), whole[1], rtol=1e-12)
 
