@@ -12,7 +12,7 @@
     matching    nearest neighbours and replicates, as the profiling literature reports them
     repeats     the same with other seeds
     explained   of the disagreements what each path saw, and what it likened the well to
-    overlays    tiles thresholded, or under a map
+    overlays    tiles made small, thresholded, or lit by a map
     method      how the run was done, in words
     template    fills the templates; the macros of figures.svg.j2 turn figures into SVG
     drawings    the same figures as files, SVG and PNG

@@ -18,7 +18,8 @@ from ..nearest import METRICS, NEAREST
 from ..shards import CROP, TILE_ROW
 from ..tiles import CropStore
 from ..vocabulary import CALL, PATH, PLATE, SITE, TARGET, TIMEPOINT, TITLES, WELL, channel_word
-from .overlays import coloured, data_url, levels_of, marked, small, thresholded
+from .overlays import marked, small, thresholded
+from .pictures import Key, Painter, data_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,17 +35,15 @@ _ROWS: Final = 10
 _PX: Final = 96
 _NEAR_PX: Final = 64
 
-_Well = tuple[str, str]
 
-
-def explained(record: Record, colours: Sequence[str]) -> dict[str, Any] | None:
+def explained(record: Record, brush: Painter) -> dict[str, Any] | None:
     """Return what the page shows of why wells were called so.
 
     Parameters
     ----------
     record : Record
-    colours : sequence of str
-        Of the first channels.
+    brush : Painter
+        The page's colours and scale.
 
     Returns
     -------
@@ -60,10 +59,10 @@ def explained(record: Record, colours: Sequence[str]) -> dict[str, Any] | None:
     apart = _disagreements(table, record.wells)
     shown = apart[:_MOST]
     asked = table.set_index([PLATE, WELL]).sort_index() if len(table) else table
-    rows: dict[_Well, list[dict[Any, Any]]] = {
+    rows: dict[Key, list[dict[Any, Any]]] = {
         well: asked.loc[[well]].to_dict("records") for well, _ in shown
     }
-    pictures = Pictures(record, colours, [well for well, _ in shown], rows)
+    pictures = Pictures(record, brush, [well for well, _ in shown], rows)
     return {
         "wells": [_row(record, well, truth, rows[well], pictures) for well, truth in shown],
         "count": len(apart),
@@ -74,7 +73,7 @@ def explained(record: Record, colours: Sequence[str]) -> dict[str, Any] | None:
     }
 
 
-def _disagreements(table: pd.DataFrame, wells: pd.DataFrame) -> list[tuple[_Well, str | None]]:
+def _disagreements(table: pd.DataFrame, wells: pd.DataFrame) -> list[tuple[Key, str | None]]:
     """Return the wells that the paths call differently, those of known class first."""
     import pandas as pd
 
@@ -87,7 +86,7 @@ def _disagreements(table: pd.DataFrame, wells: pd.DataFrame) -> list[tuple[_Well
 
 def _row(
     record: Record,
-    well: _Well,
+    well: Key,
     truth: str | None,
     paths: Sequence[Mapping[Any, Any]],
     pictures: Pictures,
@@ -122,7 +121,7 @@ def _row(
     }
 
 
-def _statistic(said: Mapping[str, Any], well: _Well, pictures: Pictures) -> dict[str, Any] | None:
+def _statistic(said: Mapping[str, Any], well: Key, pictures: Pictures) -> dict[str, Any] | None:
     """Return the statistic that speaks for a call, with the image that it counts pixels of."""
     if not isinstance(said["Statistic"], str):
         return None
@@ -147,8 +146,8 @@ class Pictures:
     Parameters
     ----------
     record : Record
-    colours : sequence of str
-        Of the first channels.
+    brush : Painter
+        Colours and scale of tiles; crops, which are sharper, have a scale of their own.
     wells : sequence of (plate, well)
         Those that are shown.
     rows : mapping
@@ -158,14 +157,14 @@ class Pictures:
     def __init__(
         self,
         record: Record,
-        colours: Sequence[str],
-        wells: Sequence[_Well],
-        rows: Mapping[_Well, Sequence[Mapping[Any, Any]]],
+        brush: Painter,
+        wells: Sequence[Key],
+        rows: Mapping[Key, Sequence[Mapping[Any, Any]]],
     ) -> None:
         import pandas as pd
         import pyarrow.parquet as pq
 
-        self._record, self._colours = record, list(colours)
+        self._record, self._brush = record, brush
         file = record.folder / "features.parquet"
         names = pq.read_schema(file).names
         self.volumes = any(name.endswith("_26") for name in statistics_of(names))
@@ -184,36 +183,36 @@ class Pictures:
         ]
         every = list(dict.fromkeys([*wells, *near]))
         self._small = {well: small(self._tile(well), _PX) for well in every}
-        self._levels = levels_of(list(self._small.values())) if every else []
         self.crops = self._first_crops(wells)
         """The first crop of each well that is shown, where the CNN saw crops."""
-        self._crop_levels = levels_of(list(self.crops.values())) if self.crops else []
+        if self.crops:
+            self._crop_brush = Painter.of(np.stack([*self.crops.values()]), brush.colours)
         self._maps = _maps(record, wells)
 
     def title(self, word: str) -> str:
         """Return a channel's name as the plate has it."""
         return str(self._record.run["channels"][self._words[word]])
 
-    def whole(self, well: _Well) -> str:
+    def whole(self, well: Key) -> str:
         """Return a well's first field."""
-        return data_url(coloured(self._small[well], self._levels, self._colours))
+        return data_url(self._brush.rgb(self._small[well]))
 
-    def near(self, well: _Well) -> str:
+    def near(self, well: Key) -> str:
         """Return the first field of a well that another is likened to."""
-        return data_url(coloured(small(self._small[well], _NEAR_PX), self._levels, self._colours))
+        return data_url(self._brush.rgb(small(self._small[well], _NEAR_PX)))
 
-    def under_map(self, well: _Well, name: str) -> str | None:
+    def under_map(self, well: Key, name: str) -> str | None:
         """Return what the CNN saw of a well, lit where a class is seen; None where nowhere."""
         if (found := self._maps.get((*well, name))) is None:
             return None
         values, covered = found
         if well in self.crops:
-            shown = coloured(self.crops[well], self._crop_levels, self._colours)
+            shown = self._crop_brush.rgb(self.crops[well])
         else:
-            shown = coloured(self._small[well], self._levels, self._colours)
+            shown = self._brush.rgb(self._small[well])
         return data_url(marked(shown, values, covered))
 
-    def on_pixels(self, well: _Well, word: str, interval: str) -> str:
+    def on_pixels(self, well: Key, word: str, interval: str) -> str:
         """Return the binary image of a well's tile in a channel."""
         settings = self._record.run["settings"]
         # to Otsu's threshold the full scale means nothing: there it tells saturated pixels alone
@@ -225,11 +224,11 @@ class Pictures:
         on = thresholded(np.rint(plane).astype(kind), interval, rule)
         return data_url(small(on[None], _PX)[0])
 
-    def _tile(self, well: _Well) -> NDArray[np.float32]:
+    def _tile(self, well: Key) -> NDArray[np.float32]:
         tile: NDArray[np.float32] = self._record.tiles.read(np.array([self._rows[well]]))[0]
         return tile
 
-    def _first_crops(self, wells: Sequence[_Well]) -> dict[_Well, NDArray[np.float32]]:
+    def _first_crops(self, wells: Sequence[Key]) -> dict[Key, NDArray[np.float32]]:
         """Read the first crop of each well's first field, where the CNN saw crops."""
         import pandas as pd
 
@@ -250,7 +249,7 @@ class Pictures:
 
 
 def _maps(
-    record: Record, wells: Iterable[_Well]
+    record: Record, wells: Iterable[Key]
 ) -> dict[tuple[str, str, str], tuple[NDArray[np.uint8], tuple[float, float]]]:
     """Read where the CNN saw each class in these wells; one that it saw nowhere is left out."""
     import pandas as pd

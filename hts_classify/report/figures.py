@@ -84,7 +84,7 @@ def page(record: Record) -> dict[str, Any]:
         "doses": dose_panels(record.comparison["doses"]),
         "bars": cost_bars(record),
         "frontier": frontier_points(record),
-        "explained": explained(record, [*channel_colours(record.run["channels"]).values()]),
+        "explained": explained(record, pictures.brush),
         "learned": learned(record),
         "trust": trust(record),
         "matching": matching(record.comparison),

@@ -1,10 +1,7 @@
-"""Small pictures of tiles for a page, as data URLs: in colour, thresholded, or under a map."""
+"""Tiles made small, thresholded, or lit by a map."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,12 +9,10 @@ from numpy.typing import NDArray
 
 from ..features import Rule, measure
 
-__all__ = ["coloured", "data_url", "levels_of", "marked", "small", "thresholded"]
+__all__ = ["marked", "small", "thresholded"]
 
-_RGB: Final = ("red", "green", "blue")
 _LIT: Final = np.array([255, 190, 0], np.float32)
 """What a map is drawn in: told from grey with every kind of colour vision, and in print."""
-_PERCENTILES: Final = (1, 99.7)
 _INTERVALS: Final = {
     "Band": lambda x, mu, m: (x > mu - m) & (x < mu + m),
     "Lower": lambda x, mu, m: x > mu - m,
@@ -47,35 +42,6 @@ def small(tile: NDArray[Any], most: int) -> NDArray[np.float32]:
             for plane in tile
         ]
     )
-
-
-def levels_of(tiles: Sequence[NDArray[np.float32]]) -> list[tuple[float, float]]:
-    """Return what is black and what is white in each channel, over all of these tiles."""
-    return [
-        (float(low), float(high))
-        for channel in zip(*tiles, strict=True)
-        for low, high in [np.percentile(np.concatenate([c.ravel() for c in channel]), _PERCENTILES)]
-    ]
-
-
-def coloured(
-    tile: NDArray[np.float32], levels: Sequence[tuple[float, float]], colours: Sequence[str]
-) -> NDArray[np.float32]:
-    """Return a tile's first channels in their colours; one alone is grey.
-
-    Returns
-    -------
-    ndarray of float32, shape (y, x, 3)
-        From 0 to 1.
-    """
-    rgb = np.zeros((*tile.shape[1:], 3), np.float32)
-    for plane, (low, high), colour in zip(tile, levels, colours, strict=False):
-        scaled = np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
-        if len(colours) == 1:
-            rgb[:] = scaled[..., None]
-        else:
-            rgb[..., _RGB.index(colour)] = scaled
-    return rgb
 
 
 def marked(
@@ -124,15 +90,3 @@ def thresholded(plane: NDArray[Any], interval: str, rule: Rule) -> NDArray[np.bo
     at = measure(plane, rule)
     found = _INTERVALS[interval](plane.astype(np.float64), at.mu, at.margin)
     return np.asarray(found, np.bool_)
-
-
-def data_url(picture: NDArray[Any]) -> str:
-    """Return a picture, from 0 to 1, as a data URL: JPEG in colour, PNG in grey."""
-    from PIL import Image
-
-    image = Image.fromarray(np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8))
-    kind, options = ("JPEG", {"quality": 85}) if picture.ndim == 3 else ("PNG", {"optimize": True})
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/{kind.lower()};base64,{encoded}"

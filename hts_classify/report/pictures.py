@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..tiles import TileStore
     from .record import Record
 
-__all__ = ["Album", "Key", "Painter", "album", "channel_colours"]
+__all__ = ["Album", "Key", "Painter", "album", "channel_colours", "data_url"]
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -62,12 +62,11 @@ class Painter:
         )
 
     def url(self, tile: NDArray[np.float32], side: int) -> str:
-        """Return a tile, shape (channels, y, x), as a JPEG in a data URL, `side` pixels at most.
+        """Return a tile, shape (channels, y, x), as a data URL of so many pixels on its longer side."""
+        return data_url(self.rgb(tile), side)
 
-        Colours are kept at full resolution: in fluorescence they are the picture.
-        """
-        from PIL import Image
-
+    def rgb(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a tile, shape (channels, y, x), in colours from 0 to 1: shape (y, x, 3)."""
         shown = tile[: len(self.colours)]
         scaled = np.clip((shown - self.low) / np.maximum(self.high - self.low, 1e-6), 0, 1)
         rgb = np.zeros((*tile.shape[1:], 3), np.float32)
@@ -76,13 +75,33 @@ class Painter:
         else:
             for channel, colour in zip(scaled, self.colours, strict=True):
                 rgb[..., _RGB.index(colour)] = channel
-        picture = Image.fromarray((255 * rgb).astype(np.uint8))
-        scale = side / max(picture.size)
-        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        buffer = io.BytesIO()
-        resized = picture.resize(size, Image.Resampling.BILINEAR)
-        resized.save(buffer, "JPEG", quality=80, subsampling=0, optimize=True)
-        return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return rgb
+
+
+def data_url(picture: NDArray[Any], side: int = 0) -> str:
+    """Return a picture as a data URL: a JPEG of colours, a PNG of grey.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (y, x, 3) or (y, x)
+        From 0 to 1. Colours are kept at full resolution: in fluorescence they are the picture.
+    side : int, optional
+        Pixels of the longer side; by default those that it has.
+    """
+    from PIL import Image
+
+    image = Image.fromarray((255 * picture).astype(np.uint8))
+    if side:
+        scale = side / max(image.size)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    if picture.ndim == 3:
+        image.save(buffer, "JPEG", quality=80, subsampling=0, optimize=True)
+    else:
+        image.save(buffer, "PNG", optimize=True)
+    kind = "jpeg" if picture.ndim == 3 else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,25 +16,23 @@ from PIL import Image
 from hts_classify import report
 from hts_classify.features import Rule
 from hts_classify.features.reference import counts
-from hts_classify.report import load_record
+from hts_classify.report import Record, load_record
 from hts_classify.report.explained import explained
-from hts_classify.report.overlays import (
-    coloured,
-    data_url,
-    levels_of,
-    marked,
-    small,
-    thresholded,
-)
+from hts_classify.report.overlays import marked, small, thresholded
+from hts_classify.report.pictures import Painter, album, data_url
 from hts_classify.tiles import TileStore
 
-COLOURS = ("blue", "green")
 STATISTIC = "Image_PFTAS_GFP_Band_Off_3"
 
 
 def pixels(url: str) -> np.ndarray:
     """Decode a picture of the page."""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+
+
+def shown(record: Record) -> dict[str, Any] | None:
+    """Return what the page shows, on the page's own scale."""
+    return explained(record, album(record).brush)
 
 
 def write_explained(folder: Path, *, said: dict[str, Any] | None = None) -> Path:
@@ -89,13 +87,13 @@ def with_importance(folder: Path) -> Path:
 
 def test_a_run_from_before_calls_were_explained_has_no_such_section(tmp_path: Path) -> None:
     folder = write_run(tmp_path, {})
-    assert explained(load_record(folder), COLOURS) is None
+    assert shown(load_record(folder)) is None
     assert "Why each called it so" not in report(folder).read_text()
 
 
 def test_each_disagreement_shows_what_both_paths_saw(tmp_path: Path) -> None:
     folder = write_explained(write_run(tmp_path, {}))
-    found = explained(load_record(folder), COLOURS)
+    found = shown(load_record(folder))
     assert found is not None
     # of 24 wells TAS is wrong on the 4th and 9th, the CNN on the 4th, 6th and 13th
     assert [well["name"] for well in found["wells"]] == ["B07", "C02", "C06"]
@@ -130,7 +128,7 @@ def test_unlabelled_wells_stand_last(tmp_path: Path) -> None:
     calls = pd.read_parquet(folder / "predictions.parquet")
     calls.loc[calls["Metadata_Well"] == "B07", "Target"] = None
     calls.to_parquet(folder / "predictions.parquet", index=False)
-    found = explained(load_record(write_explained(folder)), COLOURS)
+    found = shown(load_record(write_explained(folder)))
     assert found is not None
     assert [(well["name"], well["truth"]) for well in found["wells"]][-1] == ("B07", None)
     assert found["wells"][0]["truth"] is not None
@@ -185,7 +183,7 @@ def test_pictures_are_small(tmp_path: Path) -> None:
         stale.rename(tmp_path / f"{stale.name}.stale")
     (folder / "tiles.zarr").rmdir()
     (tmp_path / "large.zarr").rename(folder / "tiles.zarr")
-    found = explained(load_record(write_explained(folder)), COLOURS)
+    found = shown(load_record(write_explained(folder)))
     assert found is not None
     well = found["wells"][0]
     assert pixels(well["picture"]).shape == (96, 60, 3)
@@ -225,12 +223,11 @@ def test_a_map_lights_the_part_of_a_grey_picture_that_it_is_of() -> None:
 def test_one_channel_is_grey_and_more_have_their_colours() -> None:
     tile = np.zeros((2, 4, 4), np.float32)
     tile[0, 0], tile[1, 1] = 10, 20
-    levels = levels_of([tile, tile])
-    rgb = coloured(tile, levels, ["blue", "green"])
+    rgb = Painter.of(np.stack([tile, tile]), ["blue", "green"]).rgb(tile)
     assert rgb[0, 0, 2] > 0.9
     assert rgb[1, 0, 1] > 0.9
     assert rgb[0, 0, :2].max() == rgb[1, 0, ::2].max() == rgb[2:].max() == 0
-    grey = coloured(tile[:1], levels[:1], ["green"])
+    grey = Painter.of(tile[None], ["green"]).rgb(tile)
     assert (grey == grey[..., :1]).all()
     assert data_url(grey).startswith("data:image/jpeg;base64,")
 
