@@ -62,7 +62,7 @@ class Painter:
         )
 
     def url(self, tile: NDArray[np.float32], side: int) -> str:
-        """Return a tile, shape (channels, y, x), as a data URL of so many pixels on its longer side."""
+        """Return a tile, shape (channels, y, x), as a data URL, its longer side `side` pixels."""
         return data_url(self.rgb(tile), side)
 
     def rgb(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
