@@ -23,11 +23,12 @@ from .plate import (
     Plate,
     View,
     find_platemap,
+    listed_wells,
     open_plate,
     read_platemap,
     select_channels,
 )
-from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, write_table
+from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, with_wells, write_table
 from .progress import Progress
 from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
@@ -208,7 +209,8 @@ def predict(
             if unsure.threshold
             else "no well went to the CNN: in the models' run it gained nothing over TAS + SVM"
         )
-    _write(out, table, trained, proba=settings.proba, cascaded=unsure is not None)
+    about = listed_wells(plate)
+    _write(out, table, trained, about, proba=settings.proba, cascaded=unsure is not None)
     return extraction
 
 
@@ -290,12 +292,21 @@ def _familiar(
 
 
 def _write(
-    out: Path, table: pd.DataFrame, trained: list[Classifier], *, proba: bool, cascaded: bool
+    out: Path,
+    table: pd.DataFrame,
+    trained: list[Classifier],
+    about: pd.DataFrame | None,
+    *,
+    proba: bool,
+    cascaded: bool,
 ) -> None:
+    """Write the calls, with what an image list says of their wells."""
     warmth = {(model.name, UNFOLDED): model.temperature for model in trained}
     probable = with_proba(table, warmth)
     if cascaded:
         probable = with_cascade(probable)
+    if about is not None:
+        probable = with_wells(probable, about)
     asked = [name for name in probable if proba or not str(name).startswith(PROBA)]
     write_table(out / "predictions", probable[asked])
 

@@ -35,7 +35,13 @@ from .layout import Field, Missing, Plate, PlateInfo, View
 from .list_illumination import correct_as_listed
 from .many import distinct
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
-from .platemap import find_platemap, platemap_path, read_platemap
+from .platemap import (
+    contradictions,
+    find_platemap,
+    listed_wells,
+    platemap_path,
+    read_platemap,
+)
 from .remote import open_storage
 from .selection import select_channels
 from .storage import Folder
@@ -48,16 +54,19 @@ __all__ = [
     "Plate",
     "PlateInfo",
     "View",
+    "contradictions",
     "control_kinds",
     "correct_illumination",
     "find_platemap",
     "find_plates",
+    "listed_wells",
     "open_plate",
     "open_plates",
     "platemap_path",
     "read_platemap",
     "resolve_column",
     "select_channels",
+    "split_choice",
     "store_stem",
 ]
 
