@@ -159,6 +159,8 @@ def predict(
         **{name: card[name] for name in _MEASURED},
     )
     check_crops([plate], asked, remedy="the models learned from such crops; train on this plate")
+    for note in plate.notes:
+        progress.note(note)
     for what, own in plate.view.summary().items():
         if own != (learned := card["view"].get(what)):
             progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")

@@ -93,7 +93,9 @@ def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
         name = choose_plate(plate_names(file), chosen, where=str(file))
         rows = [(line, row) for line, row in rows if row[title] == name]
     listed = _gather(table, rows, folder=view.folder or str(file.parent), where=where)
-    lines = {page.file: f"{where} {page.row}" for page in reversed(list(listed.pages()))}
+    lines: dict[str, str] = {}
+    for page in listed.pages():
+        lines.setdefault(page.file, f"{where} {page.row}")
     check_storages(lines)
     try:
         headers = read_headers(page.file for page in listed.pages())

@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ..errors import FieldError, UsageError
+from ..errors import FieldError, PlateError, UsageError
 from .list_places import is_url
 from .remote import Remote, open_storage
 from .storage import Part, Stat
@@ -23,14 +23,17 @@ _MOST: Final = 1 << 30
 """Bytes of the largest file that is read from a network: a field of view is far smaller."""
 _BLOCK: Final = 1 << 13
 """Bytes that are fetched of a header at a time."""
+_HEADER: Final = 1 << 26
+"""Where such a file is taken to end. Pillow asks, so as to believe no tag that is longer; to ask
+the server would take as long as all the rest."""
 
 
-def check_storages(files: dict[str, str]) -> None:
+def check_storages(files: Mapping[str, str]) -> None:
     """Refuse URLs that no installed package reads.
 
     Parameters
     ----------
-    files : dict
+    files : mapping
         Paths and URLs, and where each is named first.
 
     Raises
@@ -38,11 +41,14 @@ def check_storages(files: dict[str, str]) -> None:
     UsageError, PlateError
         Naming the place and the package to install.
     """
-    for root, file in {root_of(file): file for file in reversed(files) if is_url(file)}.items():
+    first: dict[str, str] = {}
+    for file in filter(is_url, files):
+        first.setdefault(root_of(file), file)
+    for root, file in first.items():
         try:
             open_storage(root)
-        except UsageError as error:
-            raise UsageError(
+        except (UsageError, PlateError) as error:
+            raise type(error)(
                 f"{file} {error.what}", where=files[file], remedy=error.remedy
             ) from error
 
@@ -110,14 +116,12 @@ class _Ahead(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Say yes, but not from the end: how long the file is, nobody has asked."""
+        """Say yes."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go somewhere."""
-        if whence == io.SEEK_END:
-            raise io.UnsupportedOperation("from the end of a file behind a URL")
-        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
+        self._at = offset + {io.SEEK_CUR: self._at, io.SEEK_END: _HEADER}.get(whence, 0)
         return self._at
 
     def tell(self) -> int:

@@ -66,7 +66,9 @@ def correct_as_listed(plate: Plate, use: Sequence[str] = ()) -> Plate:
     if not pages:
         return plate
     named = {index for index, _ in pages}
-    files = {page.file: f"{plate.path} {page.row}" for _, page in reversed(pages)}
+    files: dict[str, str] = {}
+    for _, page in pages:
+        files.setdefault(page.file, f"{plate.path} {page.row}")
     check_storages(files)
     contents, wrong = _look(list(files), plate)
     chosen: dict[str, dict[str, str]] = {}
