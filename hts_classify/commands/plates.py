@@ -137,6 +137,8 @@ def illumination_files(text: str) -> tuple[tuple[str, str], ...] | None:
     --------
     >>> illumination_files("DNA=dna.npy, GFP=gfp.npy")
     (('DNA', 'dna.npy'), ('GFP', 'gfp.npy'))
+    >>> illumination_files("none") is None
+    True
     """
     if text.strip() == "none":
         return None

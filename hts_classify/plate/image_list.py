@@ -90,7 +90,7 @@ def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
     rows = table.rows
     if "plate" in table.words:
         title = table.words["plate"]
-        name = choose_plate(plate_names(file), chosen, where=str(file))
+        name = choose_plate(table.plates, chosen, where=str(file))
         rows = [(line, row) for line, row in rows if row[title] == name]
     listed = _gather(table, rows, folder=view.folder or str(file.parent), where=where)
     lines: dict[str, str] = {}

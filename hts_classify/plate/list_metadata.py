@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -40,10 +39,8 @@ def metadata_of(
         if any(len({row[title] for row in rows}) > 1 for rows in said.values())
     ]
     kept = {name: title for name, title in columns.items() if name not in mixed}
-    # Interned: a value that thousands of fields have is sent to workers once.
     metadata = {
-        path: {name: sys.intern(rows[0][title]) for name, title in kept.items()}
-        for path, rows in said.items()
+        path: {name: rows[0][title] for name, title in kept.items()} for path, rows in said.items()
     }
     expected = {table.words[word] for word in ("t", "z") if word in table.words}
     told = [name for name in mixed if columns[name] not in expected]
@@ -69,18 +66,19 @@ def well_rows(table: ListTable) -> pd.DataFrame:
     """
     import pandas as pd
 
-    records: dict[int, dict[str, str]] = {}
-    plate, columns = table.words.get("plate"), _columns(table)
+    wells: list[str] = []
     for line, row in table.rows:
         try:
-            well = place_well({word: row[title] for word, title in table.words.items()})
+            wells.append(place_well({word: row[title] for word, title in table.words.items()}))
         except DataError as error:
             raise PlatemapError(
                 error.what, where=f"{table.path} line {line}", remedy=error.remedy
             ) from error
-        places = ({PLATE: row[plate]} if plate else {}) | {WELL: well}
-        records[line] = places | {name: row[title] for name, title in columns.items()}
-    frame = pd.DataFrame.from_dict(records, orient="index", dtype=str)
+    plate, columns = table.words.get("plate"), _columns(table)
+    titles = ({PLATE: plate} if plate else {}) | columns
+    cells = {name: [row[title] for _, row in table.rows] for name, title in titles.items()}
+    lines = [line for line, _ in table.rows]
+    frame = pd.DataFrame({WELL: wells, **cells}, index=lines, dtype=str)
     unit = [PLATE, WELL] if plate else [WELL]
     counts = frame.groupby(unit, sort=False)[list(columns)].nunique()
     frame.attrs["varying"] = [name for name in columns if (counts[name] > 1).any()]

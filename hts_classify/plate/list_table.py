@@ -11,8 +11,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -60,6 +62,12 @@ class ListTable:
     """Illumination functions of channels that the table has not."""
 
     @property
+    def plates(self) -> tuple[str, ...]:
+        """Names of its plates; empty where it names none."""
+        title = self.words.get("plate")
+        return tuple(sorted({row[title] for _, row in self.rows}, key=natural)) if title else ()
+
+    @property
     def metadata(self) -> dict[str, str]:
         """Titles of all `Metadata_` columns by their names without `Image_`."""
         found: dict[str, str] = {}
@@ -92,9 +100,7 @@ def is_image_list(path: Path) -> bool:
 
 def plate_names(path: str | Path) -> tuple[str, ...]:
     """Return the plates that an image list names; empty where it names none."""
-    table = read_list(Path(path))
-    title = table.words.get("plate")
-    return tuple(sorted({row[title] for _, row in table.rows}, key=natural)) if title else ()
+    return read_list(Path(path)).plates
 
 
 def read_list(path: Path) -> ListTable:
@@ -106,6 +112,17 @@ def read_list(path: Path) -> ListTable:
         When it is no table, has no rows, names no images or wells, or lacks a column that goes
         with another.
     """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PlateError(
+            f"cannot be read ({error})", where=str(path), remedy="check the path"
+        ) from error
+    return _parsed(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)  # a table of twenty plates is opened twenty times
+def _parsed(path: Path, _changed: int, _size: int) -> ListTable:
     where = str(path)
     titles, rows = _read(path)
     files: dict[str, dict[str, str]] = {}
@@ -193,7 +210,7 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
                 remedy='put cells that hold the separator in quotes: "a,b"',
             )
         if any(cells):
-            whole = cells + [""] * (len(titles) - len(cells))
+            whole = map(sys.intern, cells + [""] * (len(titles) - len(cells)))
             rows.append((line, dict(zip(titles, whole, strict=False))))
     return titles, rows
 
