@@ -23,11 +23,12 @@ from .plate import (
     Plate,
     View,
     find_platemap,
+    listed_wells,
     open_plate,
     read_platemap,
     select_channels,
 )
-from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, write_table
+from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, with_wells, write_table
 from .progress import Progress
 from .scoring import Scored, called, profiles, scored
 from .seen import Tiles, check_crops, keep_seen
@@ -159,6 +160,8 @@ def predict(
         **{name: card[name] for name in _MEASURED},
     )
     check_crops([plate], asked, remedy="the models learned from such crops; train on this plate")
+    for note in plate.notes:
+        progress.note(note)
     for what, own in plate.view.summary().items():
         if own != (learned := card["view"].get(what)):
             progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")
@@ -209,7 +212,8 @@ def predict(
             if unsure.threshold
             else "no well went to the CNN: in the models' run it gained nothing over TAS + SVM"
         )
-    _write(out, table, trained, proba=settings.proba, cascaded=unsure is not None)
+    about = listed_wells(plate)
+    _write(out, table, trained, about, proba=settings.proba, cascaded=unsure is not None)
     return extraction
 
 
@@ -291,12 +295,21 @@ def _familiar(
 
 
 def _write(
-    out: Path, table: pd.DataFrame, trained: list[Classifier], *, proba: bool, cascaded: bool
+    out: Path,
+    table: pd.DataFrame,
+    trained: list[Classifier],
+    about: pd.DataFrame | None,
+    *,
+    proba: bool,
+    cascaded: bool,
 ) -> None:
+    """Write the calls, with what an image list says of their wells."""
     warmth = {(model.name, UNFOLDED): model.temperature for model in trained}
     probable = with_proba(table, warmth)
     if cascaded:
         probable = with_cascade(probable)
+    if about is not None:
+        probable = with_wells(probable, about)
     asked = [name for name in probable if proba or not str(name).startswith(PROBA)]
     write_table(out / "predictions", probable[asked])
 

@@ -27,10 +27,12 @@ from .plate import (
     Columns,
     Plate,
     View,
+    contradictions,
     find_platemap,
     open_plates,
     read_platemap,
     resolve_column,
+    split_choice,
 )
 from .predictions import Aggregate, check_aggregate
 from .seen import check_crops
@@ -191,6 +193,8 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         "versions": {package: version(package) for package in _VERSIONED},
     }
     del description["settings"]["cnn"]["cache_mib"]  # where tiles are kept says nothing
+    if corrected := _as_listed(plates):
+        description["illumination"] = corrected
     if weights:
         description["settings"]["cnn"]["weights"] = weights.name
         description["weights"] = digest(weights)
@@ -213,6 +217,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
             for plate in plates
         ),
         *dict.fromkeys(note for plate in plates for note in plate.notes),
+        *_maps(paths, platemaps, plates, wells),
         *_unused_controls(folds, settings),
         *_choices(folds.wells, fewest),
         f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
@@ -369,9 +374,37 @@ def _platemap(plate: str | Path, settings: RunSettings) -> Path:
     platemap = settings.platemap or find_platemap(plate)
     if platemap is None:
         raise UsageError(
-            "no plate map", where=str(plate), remedy="name one with --platemap platemap.csv"
+            "no plate map",
+            where=str(plate),
+            remedy="name one with --platemap platemap.csv; an image list with columns such as"
+            f" Metadata_{settings.target} needs none",
         )
     return platemap
+
+
+def _maps(
+    paths: Sequence[str | Path],
+    platemaps: Sequence[Path],
+    plates: Sequence[Plate],
+    wells: pd.DataFrame,
+) -> list[str]:
+    """Say which image lists are their own plate maps, and where a map does not agree with one."""
+    said: list[str] = []
+    for path, platemap, plate in zip(paths, platemaps, plates, strict=True):
+        if split_choice(path)[0] == platemap:
+            said.append(f"{platemap.name} is the plate map too, by its Metadata_ columns")
+        else:
+            said += contradictions(wells, plate)
+    return list(dict.fromkeys(said))
+
+
+def _as_listed(plates: Sequence[Plate]) -> dict[str, list[str]]:
+    """Return the channels of each plate that its image list has illumination functions for."""
+    return {
+        plate.name: channels
+        for plate in plates
+        if (channels := [name for name, file in plate.view.illumination or () if not file])
+    }
 
 
 def _read_platemaps(

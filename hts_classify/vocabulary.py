@@ -56,6 +56,7 @@ __all__ = [
     "feature_columns",
     "figure_column",
     "figure_columns",
+    "row_letters",
     "split_well",
     "well_name",
 ]
@@ -140,7 +141,9 @@ UNSCORED: Final = "unscored"
 UNLABELLED: Final = "unlabelled"
 """Roles of a well: tested in its own fold, only ever trained on, or without a class."""
 
-_WELL = re.compile(r"^\s*([A-Za-z]{1,2})\s*0*([1-9][0-9]?)\s*$")
+_WELL = re.compile(r"^\s*([A-Za-z]{1,2})[\s_-]*0*([1-9][0-9]?)\s*$")
+_NUMBERED = re.compile(r"^\s*r\s*0*([1-9][0-9]?)\s*c\s*0*([1-9][0-9]?)\s*$", re.IGNORECASE)
+"""As Opera and Operetta write a well: `r02c11`."""
 
 
 def well_name(row: str, column: str | int) -> str:
@@ -160,14 +163,28 @@ def well_name(row: str, column: str | int) -> str:
     return f"{match[1].upper()}{int(match[2]):02d}"
 
 
+def row_letters(number: int) -> str:
+    """Return the letters of a row by its number from 1: those of 1536 wells end at AF.
+
+    Examples
+    --------
+    >>> row_letters(2), row_letters(32)
+    ('B', 'AF')
+    """
+    return ("A" if number > 26 else "") + chr(ord("A") + (number - 1) % 26)
+
+
 def split_well(text: str) -> tuple[str, int]:
     """Take a well in any spelling apart into its row letters and column number.
 
     Examples
     --------
-    >>> split_well("A1"), split_well("a01"), split_well("AB7")
-    (('A', 1), ('A', 1), ('AB', 7))
+    >>> split_well("A1"), split_well("a01"), split_well("AB7"), split_well("r02c11")
+    (('A', 1), ('A', 1), ('AB', 7), ('B', 11))
     """
+    numbered = _NUMBERED.match(text)
+    if numbered and int(numbered[1]) <= 52:
+        return row_letters(int(numbered[1])), int(numbered[2])
     match = _WELL.match(text)
     if match is None:
         raise DataError(f"{text!r} is no well", remedy="write wells as B03 or B3")

@@ -6,12 +6,14 @@ from hts_classify.errors import DataError
 from hts_classify.vocabulary import feature_columns, split_well, well_name
 
 
-@pytest.mark.parametrize("text", ["A1", "A01", "a01", " a1 ", "A001"])
+@pytest.mark.parametrize(
+    "text", ["A1", "A01", "a01", " a1 ", "A001", "A-01", "A_1", "r01c01", "R1C1"]
+)
 def test_one_well_in_every_spelling(text: str) -> None:
     assert split_well(text) == ("A", 1)
 
 
-@pytest.mark.parametrize("text", ["", "1A", "A0", "A", "12", "ABC1", "A1B"])
+@pytest.mark.parametrize("text", ["", "1A", "A0", "A", "12", "ABC1", "A1B", "r0c1", "r53c1"])
 def test_what_is_no_well_is_refused(text: str) -> None:
     with pytest.raises(DataError, match="is no well"):
         split_well(text)

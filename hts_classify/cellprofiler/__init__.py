@@ -10,8 +10,12 @@
     CellProfiler, and nothing here imports them: they are data, which `install` copies.
 ``levels.py``
     `file_levels`: CellProfiler's images from 0 to 1 back to the grey levels of their file.
+``choosing.py``
+    `Choices`, what the module is set to, and the texts of its settings.
 ``measuring.py``
-    `Choices`, what the module is set to; statistics of images and objects, and their names.
+    Statistics of images and objects.
+``naming.py``
+    What these are called.
 ``calling.py``
     `SavedModel`: the TAS model of a run, and the channels and pixels that it takes.
 ``installing.py``

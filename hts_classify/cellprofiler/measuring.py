@@ -1,136 +1,25 @@
-"""What MeasureThresholdAdjacency is set to, what it measures, and what the measurements are called.
+"""What MeasureThresholdAdjacency measures of images and objects.
 
 Nothing here knows CellProfiler: its images come as arrays with a scale, its objects as label
-images. Names are those of `hts_classify.vocabulary.feature_columns`, whose first word, `Image` or
-the objects' name, CellProfiler's exports write themselves.
+images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import HTSError, ImageError, UsageError
-from ..features import Axes, Definition, Rule, Scope, TasResult, measure, measure_objects
-from ..vocabulary import CENTRES, INTERVALS, FeatureKind, channel_word, feature_columns
+from ..features import Axes, Rule, Scope, TasResult, measure, measure_objects
+from ..vocabulary import INTERVALS
+from .choosing import INTENSITIES, MANUAL, Choices
 from .levels import file_levels, rounded_levels
 
-__all__ = [
-    "BORDERS",
-    "CAMERA",
-    "DEFINITIONS",
-    "GREY_LEVELS",
-    "INTENSITIES",
-    "MANUAL",
-    "METHODS",
-    "OTSU",
-    "OTSU_MANUAL",
-    "SCOPES",
-    "UNITS",
-    "Choices",
-    "Measured",
-    "checked_words",
-    "features_of",
-    "groups_of",
-    "image_values",
-    "intervals",
-    "object_values",
-    "prepared",
-]
-
-OTSU: Final = "Automatic (PFTAS)"
-OTSU_MANUAL: Final = "Manual threshold, automatic margin (PFTAS)"
-CAMERA: Final = "Fixed by the camera's full scale (TAS)"
-MANUAL: Final = "Manual threshold and margin (TAS)"
-METHODS: Final = (OTSU, OTSU_MANUAL, CAMERA, MANUAL)
-"""How thresholds are set, as pipelines write it."""
-
-GREY_LEVELS: Final = "Grey levels of the file"
-INTENSITIES: Final = "CellProfiler's intensities (0 to 1)"
-UNITS: Final = (GREY_LEVELS, INTENSITIES)
-
-DEFINITIONS: Final[Mapping[str, Definition]] = {"Standard": "standard", "mahotas": "mahotas"}
-BORDERS: Final[Mapping[str, Literal["constant", "reflect"]]] = {
-    "Off": "constant",
-    "Reflected": "reflect",
-}
-SCOPES: Final[Mapping[str, Scope]] = {"Each object": "object", "The whole image": "image"}
-"""The texts of settings, and what the core calls them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
-    """What the module is set to, in the words of its settings."""
-
-    method: str = OTSU
-    """One of `METHODS`."""
-    threshold: float = 0.0
-    """T, where the method is manual."""
-    margin: float = 0.0
-    """m, where that is manual too."""
-    unit: str = GREY_LEVELS
-    """Of T and m: one of `UNITS`."""
-    full_scale: int = 0
-    """The brightest value that the camera writes; 0 for what the file's type holds."""
-    definition: str = "Standard"
-    """One of `DEFINITIONS`."""
-    border: str = "Off"
-    """What is outside the image: one of `BORDERS`. mahotas's definition always reflects."""
-    scope: str = "Each object"
-    """Whose pixels set an object's thresholds: one of `SCOPES`."""
-    rounds: bool = False
-    """Derived images are rounded to the grey levels of the file that they were made from."""
-
-    def __post_init__(self) -> None:
-        allowed = {
-            "method": METHODS,
-            "unit": UNITS,
-            "definition": DEFINITIONS,
-            "border": BORDERS,
-            "scope": SCOPES,
-        }
-        for name, texts in allowed.items():
-            if (value := getattr(self, name)) not in texts:
-                raise UsageError(f"{name} {value!r}", remedy=f"use one of {', '.join(texts)}")
-
-    @property
-    def kind(self) -> FeatureKind:
-        """The category that the measurements are named by."""
-        return "pftas" if self.method in (OTSU, OTSU_MANUAL) else "tas"
-
-    @property
-    def is_mahotas(self) -> bool:
-        """Whether the definition is mahotas's, which has neither masks nor objects."""
-        return DEFINITIONS[self.definition] == "mahotas"
-
-    def rule(self, per_unit: float = 1.0) -> Rule:
-        """Return the core's rule for pixels of which one unit of T and m holds `per_unit`.
-
-        Raises
-        ------
-        UsageError
-            When a number cannot be one of grey levels.
-
-        Examples
-        --------
-        >>> Choices(method=MANUAL, threshold=0.5, margin=0.1, unit=INTENSITIES).rule(255).threshold
-        127.5
-        """
-        T = self.threshold * per_unit if self.method in (OTSU_MANUAL, MANUAL) else None
-        m = self.margin * per_unit if self.method == MANUAL else None
-        scaled = self.method == CAMERA and self.full_scale > 0 and not self.is_mahotas
-        return Rule(
-            self.kind,
-            definition=DEFINITIONS[self.definition],
-            border=None if self.is_mahotas else BORDERS[self.border],
-            threshold=T,
-            margin=m,
-            full_scale=self.full_scale if scaled else None,
-        )
+__all__ = ["Measured", "image_values", "intervals", "object_values", "prepared"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -316,59 +205,6 @@ def object_values(
             raise _of_image(error, measured.name) from error
         values[found.labels.astype(np.intp) - 1] = found.values
     return values
-
-
-def features_of(choices: Choices, image: str, *, is_volume: bool = False) -> list[str]:
-    """Name an image's measurements as CellProfiler does: without `Image` or the objects' name.
-
-    Examples
-    --------
-    >>> features_of(Choices(), "OrigGFP")[0]
-    'PFTAS_OrigGFP_Band_On_0'
-    """
-    names = feature_columns(choices.kind, image, neighbours=26 if is_volume else 8)
-    return [name.removeprefix("Image_") for name in names]
-
-
-def groups_of(images: Iterable[str]) -> list[str]:
-    """Name what CellProfiler lists under a category: all but the number of neighbours.
-
-    Examples
-    --------
-    >>> groups_of(["GFP"])[:2]
-    ['GFP_Band_On', 'GFP_Band_Off']
-    """
-    return [
-        f"{channel_word(image)}_{interval}_{centre}"
-        for image in images
-        for interval in INTERVALS
-        for centre in CENTRES
-    ]
-
-
-def checked_words(images: Iterable[str]) -> None:
-    """Refuse images whose measurements would have one name.
-
-    Raises
-    ------
-    UsageError
-
-    Examples
-    --------
-    >>> checked_words(["GFP", "DNA"])
-    """
-    seen: dict[str, str] = {}
-    for image in images:
-        word = channel_word(image)
-        if word in seen:
-            raise UsageError(
-                f"images {seen[word]} and {image} would both be called {word}",
-                remedy="select one of them once, or give one another name: only letters and digits"
-                " count",
-            )
-        if not word:
-            raise UsageError(f"image {image!r} has no letter or digit", remedy="name it anew")
-        seen[word] = image
 
 
 def intervals(

@@ -89,8 +89,9 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         "--illumination",
         type=illumination_files,
         default=(),
-        metavar="A=FILE,…",
-        help="divide channels by illumination functions, as 'DNA=dna.npy,GFP=gfp.npy'",
+        metavar="A=FILE,…|none",
+        help="divide channels by illumination functions, as 'DNA=dna.npy,GFP=gfp.npy'; 'none': not"
+        " even by those that an image list names (default: by those)",
     )
 
 
@@ -129,17 +130,23 @@ def channel_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def illumination_files(text: str) -> tuple[tuple[str, str], ...]:
-    """Take `DNA=dna.npy,GFP=gfp.npy` apart.
+def illumination_files(text: str) -> tuple[tuple[str, str], ...] | None:
+    """Take `DNA=dna.npy,GFP=gfp.npy` apart; None for `none`.
 
     Examples
     --------
     >>> illumination_files("DNA=dna.npy, GFP=gfp.npy")
     (('DNA', 'dna.npy'), ('GFP', 'gfp.npy'))
+    >>> illumination_files("none") is None
+    True
     """
+    if text.strip() == "none":
+        return None
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     if not all(name.strip() and file.strip() for name, _, file in pairs):
-        raise argparse.ArgumentTypeError(f"{text!r}: write CHANNEL=FILE, with commas between")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write CHANNEL=FILE, with commas between, or none"
+        )
     return tuple((name.strip(), file.strip()) for name, _, file in pairs)
 
 

@@ -22,6 +22,7 @@ from ..shards import (
 )
 from ..tiles import TileStore
 from ..vocabulary import PLATE, SITE, TIMEPOINT, WELL
+from .listed import with_metadata
 from .quality import FLAGS, flags
 from .work import Job, Task
 
@@ -71,6 +72,7 @@ def collect(job: Job, tasks: Sequence[Task], costs: dict[str, dict[str, float]])
     neighbours = 26 if job.plates[0].volumes else 8
     channels = job.plates[0].channels
     features, quality = tables_of(shards, channels, job.settings.features, neighbours=neighbours)
+    features = with_metadata(features, job.plates)
     figures = quality.to_pandas()
     figures.insert(figures.columns.get_loc(TILE_ROW) + 1, FLAGS, flags(figures, channels))
     flagged = figures[FLAGS] != ""

@@ -11,8 +11,10 @@ from what a user names to plates, `channels` names channels and `columns` those 
 OME-Zarr: `ome` and `ome_image` understand the metadata, `storage` and `remote` get bytes from a
 folder or a URL, `zarr_chunks` says which files an array has, `zarr_codecs` and `zarr_pixels` decode
 them for `zarr_store`. HDF5: `hdf5_tree` and `hdf5_chunks` for `hdf5_store`, with `cellh5` and
-`hdf5_foreign` for others' files. Image lists: `image_files` reads the images. `fields` makes wells
-and sites of names.
+`hdf5_foreign` for others' files. Image lists: `list_table` reads the table and `list_metadata` what
+it says of treatments, `list_places` and `list_bytes` find and get the files that `image_files`
+decodes, `list_illumination` corrects by the functions that it names. `fields` makes wells and sites
+of names.
 """
 
 from __future__ import annotations
@@ -30,9 +32,16 @@ from .hdf5 import is_hdf5, open_hdf5
 from .illumination import correct_illumination
 from .image_list import is_image_list, open_image_list
 from .layout import Field, Missing, Plate, PlateInfo, View
+from .list_illumination import correct_as_listed
 from .many import distinct
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
-from .platemap import find_platemap, platemap_path, read_platemap
+from .platemap import (
+    contradictions,
+    find_platemap,
+    listed_wells,
+    platemap_path,
+    read_platemap,
+)
 from .remote import open_storage
 from .selection import select_channels
 from .storage import Folder
@@ -45,16 +54,19 @@ __all__ = [
     "Plate",
     "PlateInfo",
     "View",
+    "contradictions",
     "control_kinds",
     "correct_illumination",
     "find_platemap",
     "find_plates",
+    "listed_wells",
     "open_plate",
     "open_plates",
     "platemap_path",
     "read_platemap",
     "resolve_column",
     "select_channels",
+    "split_choice",
     "store_stem",
 ]
 
@@ -104,8 +116,10 @@ def open_plate(
         names = channels if isinstance(channels, str) else tuple(channels)
         view = replace(view, channels=names)  # type: ignore[arg-type]
     plate: Plate = _open(path, view)
-    if view.illumination:
+    if view.illumination and any(file for _, file in view.illumination):
         plate = correct_illumination(plate, dict(view.illumination))
+    elif view.illumination is not None:
+        plate = correct_as_listed(plate, view.use)
     return select_channels(plate, view.use) if view.use else plate
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PlateError
-from ..vocabulary import split_well, well_name
+from ..vocabulary import row_letters, split_well, well_name
 from .layout import Field
 from .ome import Head, Well, plate_order
 
@@ -63,8 +63,7 @@ def place_well(words: Mapping[str, str]) -> str:
         return well_name(row, column)
     row = words["row"].strip()
     if row.isdigit() and 1 <= int(row) <= 52:
-        number = int(row) - 1
-        row = ("A" if number >= 26 else "") + chr(ord("A") + number % 26)
+        row = row_letters(int(row))
     return well_name(row, words["column"].strip())
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from ..files import digest
 from .layout import Field, Plate, PlateInfo, View
 from .wrapped import WrappedPlate
 
-__all__ = ["CorrectedPlate", "correct_illumination"]
+__all__ = ["CorrectedPlate", "checked_function", "correct_illumination", "divide"]
 
 _ROWS: Final = 64
 """Rows that are divided at a time, so that the quotients stay in the cache."""
@@ -99,7 +99,7 @@ class CorrectedPlate(WrappedPlate):
                     channel=channel,
                     remedy="leave the field out",
                 )
-            _divide(pixels[index], function)
+            divide(pixels[index], function)
         return pixels
 
     def stamp(self, field: Field, label: str = "") -> str:
@@ -113,25 +113,42 @@ class CorrectedPlate(WrappedPlate):
 
 def _load(file: Path, plate: Plate) -> NDArray[Any]:
     """Read and check an illumination function."""
-    where = str(file)
     try:
-        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        with file.open("rb") as content:
+            return checked_function(content, plate.field_shape, where=str(file))
     except FileNotFoundError:
-        raise UsageError("does not exist", where=where, remedy="check the path") from None
-    except (ValueError, OSError, EOFError) as error:
+        raise UsageError("does not exist", where=str(file), remedy="check the path") from None
+    except OSError as error:
+        raise DataError(
+            f"cannot be read ({error})", where=str(file), remedy="check the file"
+        ) from error
+
+
+def checked_function(content: BinaryIO, shape: tuple[int, int], *, where: str) -> NDArray[Any]:
+    """Read an illumination function for fields of a shape, and check that one can divide by it.
+
+    Raises
+    ------
+    DataError
+        When it is no array of floats above 0, of the fields' shape.
+    """
+    try:
+        function = np.lib.format.read_array(content, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError) as error:
         raise DataError(
             f"is no .npy array ({error})", where=where, remedy="write it with numpy.save"
         ) from error
-    if not isinstance(mapped, np.ndarray) or mapped.dtype.kind != "f":
-        kind = mapped.dtype if isinstance(mapped, np.ndarray) else "an archive"
-        raise DataError(f"holds {kind}, not floats", where=where, remedy="save one array of floats")
-    if mapped.shape != plate.field_shape:
+    if function.dtype.kind != "f":
         raise DataError(
-            f"has the shape {mapped.shape}, the fields of {plate.name} {plate.field_shape}",
+            f"holds {function.dtype}, not floats", where=where, remedy="save one array of floats"
+        )
+    if function.shape != shape:
+        raise DataError(
+            f"has the shape {function.shape}, the plate's fields {shape}",
             where=where,
             remedy="make it from images of this plate, at the level that is read",
         )
-    function = np.array(mapped, dtype=mapped.dtype.newbyteorder("="))
+    function = function.astype(function.dtype.newbyteorder("="), copy=False)
     bad = np.count_nonzero(~(np.isfinite(function) & (function > 0)))
     if bad:
         raise DataError(
@@ -142,8 +159,8 @@ def _load(file: Path, plate: Plate) -> NDArray[Any]:
     return function
 
 
-def _divide(pixels: NDArray[Any], function: NDArray[Any]) -> None:
-    """Divide (y, x) or (z, y, x) pixels in place."""
+def divide(pixels: NDArray[Any], function: NDArray[Any]) -> None:
+    """Divide (y, x) or (z, y, x) pixels in place by a function of shape (y, x)."""
     most = np.iinfo(pixels.dtype).max
     for start in range(0, function.shape[0], _ROWS):
         rows = slice(start, start + _ROWS)

@@ -7,11 +7,12 @@ refused, for a guess would change the features.
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +22,16 @@ from numpy.typing import NDArray
 
 from ..errors import FieldError
 from ..files import digest
-from .stored import Gap, Image
+from .list_bytes import look_at, opened, read_files, root_of
+from .list_places import is_url
+from .storage import THREADS
+from .stored import TRANSIENT, Gap, Image
 
 __all__ = ["Header", "ImageFiles", "Page", "read_headers"]
 
 _DTYPES: Final = {"L": "uint8", "P": "uint8", "I;16": "uint16", "I;16B": "uint16"}
 _DESCRIPTION: Final = 270
 _PHOTOMETRIC: Final = 262
-_THREADS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,16 @@ class Page:
     """One plane of one channel."""
 
     file: str
-    """Empty where the list names none."""
-    frame: int = 0
+    """A path or a URL; empty where the list names none."""
+    frame: int | None = 0
+    """Which page of the file; `None` where the list leaves that to the file."""
+    line: int = 0
+    """Line of the list that names it."""
+
+    @property
+    def row(self) -> str:
+        """Which line of the list to look at, for messages."""
+        return f"line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,11 @@ class ImageFiles:
 
     pages: Mapping[str, tuple[Page, ...]]
     """By the path of an image: its pages, in the order of its axes but y and x."""
+    channels: tuple[str, ...] = ()
+    """As the list calls them."""
+    functions: Mapping[str, tuple[tuple[Page, ...], ...]] = field(default_factory=dict)
+    """By the path of an image: the illumination functions that its rows name, a channel each;
+    several where rows do not agree."""
 
     @property
     def format(self) -> str:
@@ -87,31 +103,30 @@ class ImageFiles:
 
     def size(self, images: Sequence[Image]) -> int:
         """Size of the files that are there."""
-        files = {Path(page.file) for image in images for page in self.pages[image.path]}
-        return sum(file.stat().st_size for file in files if file.is_file())
+        looks = look_at(p.file for image in images for p in self.pages[image.path] if p.file)
+        return sum(look.size for look in looks.values() if look)
 
     def gaps(self, image: Image) -> Sequence[Gap]:
         """Find the files that are missing."""
         pages = self.pages[image.path]
         outer = image.lengths[:-2]
-        absent = {file: not Path(file).is_file() for file in {page.file for page in pages}}
+        looks = look_at(page.file for page in pages if page.file)
         size = (*(1 for _ in outer), *image.shape)
         return [
-            Gap(page.file or "without a row", (*map(int, place), 0, 0), size)
+            Gap(page.file, (*map(int, place), 0, 0), size, what="file", row=page.row)
+            if page.file
+            else Gap("without a row", (*map(int, place), 0, 0), size, what="plane")
             for page, *place in zip(pages, *np.unravel_index(range(len(pages)), outer), strict=True)
-            if absent[page.file]
+            if looks.get(page.file) is None
         ]
 
     def stamp(self, image: Image) -> str:
-        """Hash the files' sizes and times of change."""
+        """Hash the files' sizes and times of change, or their ETags."""
         content: list[Any] = [repr(image)]
-        for file in dict.fromkeys(page.file for page in self.pages[image.path]):
-            try:
-                about = Path(file).stat()
-            except OSError:
-                content.append((file, "missing"))
-            else:
-                content.append((Path(file).name, about.st_size, about.st_mtime_ns))
+        files = dict.fromkeys(page.file for page in self.pages[image.path])
+        for file, look in look_at(files).items():
+            name = file if is_url(file) else Path(file).name
+            content.append((file, "missing") if look is None else (name, look.size, look.tag))
         return digest(content)
 
     def label(self, image: Image, name: str) -> Image:
@@ -123,19 +138,36 @@ class ImageFiles:
         pages = self.pages[image.path]
         outer = np.arange(len(pages)).reshape(image.lengths[:-2])[index[:-2]]
         shown = [pages[number] for number in np.ravel(outer)]
+        contents = read_files(page.file for page in shown)
         planes: list[NDArray[Any]] = []
         for file, of_file in groupby(shown, key=lambda page: page.file):
-            planes += _decode(file, [page.frame for page in of_file], image)
+            content = contents.get(file)
+            if isinstance(content, Exception):
+                raise content
+            planes += _decode(file, content, [page.frame or 0 for page in of_file], image)
         return np.stack(planes).reshape(*outer.shape, *image.shape)[..., index[-2], index[-1]]
 
 
 def read_headers(files: Iterable[str]) -> dict[str, Header | Exception]:
-    """Read files' headers, many at once; a file that has none gets what was raised."""
+    """Read files' headers, many at once; a file that has none gets what was raised.
+
+    Raises
+    ------
+    OSError
+        When the first file of a server gets no answer: the others are not waited for.
+    """
+    unique = list(dict.fromkeys(files))
+    first = {root_of(file): file for file in reversed(unique) if is_url(file)}
     with warnings.catch_warnings():  # for the threads too: Pillow warns and then raises
         warnings.simplefilter("ignore")
-        with ThreadPoolExecutor(_THREADS) as threads:
-            unique = list(dict.fromkeys(files))
-            return dict(zip(unique, threads.map(_try_header, unique), strict=True))
+        found = {file: _try_header(file) for file in first.values()}
+        for header in found.values():
+            if isinstance(header, TRANSIENT):
+                raise header
+        rest = [file for file in unique if file not in found]
+        with ThreadPoolExecutor(THREADS) as threads:
+            found |= zip(rest, threads.map(_try_header, rest), strict=True)
+    return found
 
 
 def _try_header(file: str) -> Header | Exception:
@@ -150,7 +182,7 @@ def _header(file: str) -> Header:
     from PIL import UnidentifiedImageError
 
     try:
-        image = Pillow.open(file, formats=("TIFF", "PNG"))
+        image = Pillow.open(opened(file), formats=("TIFF", "PNG"))
     except UnidentifiedImageError:
         raise FieldError("is no TIFF or PNG, or a damaged one", remedy="copy it again") from None
     with image:
@@ -211,22 +243,27 @@ def _pages(text: object, frames: int) -> tuple[int, int, bool]:
     return times, planes, planes_first
 
 
-def _decode(file: str, frames: Sequence[int], image: Image) -> list[NDArray[Any]]:
-    """Decode some pages of one file."""
+def _decode(
+    file: str, content: bytes | None, frames: Sequence[int], image: Image
+) -> list[NDArray[Any]]:
+    """Decode some pages of one file; `content` is what a network sent of it."""
     from PIL import Image as Pillow
 
+    def source() -> Any:
+        return file if content is None else io.BytesIO(content)
+
     planes = []
-    with Pillow.open(file, formats=("TIFF", "PNG")) as opened:
-        if opened.format == "PNG":
-            with Pillow.open(file, formats=("PNG",)) as unread:
+    with Pillow.open(source(), formats=("TIFF", "PNG")) as held:
+        if held.format == "PNG":
+            with Pillow.open(source(), formats=("PNG",)) as unread:
                 unread.verify()  # decoding does not look at the pixels' checksums
         for frame in frames:
-            opened.seek(frame)
-            found = (opened.height, opened.width), _dtype(opened)
+            held.seek(frame)
+            found = (held.height, held.width), _dtype(held)
             if found != (image.shape, image.dtype):
                 raise FieldError(
                     f"page {frame} of {file} has {Header(found[1], found[0])}, "
                     f"the field {Header(image.dtype, image.shape)}"
                 )
-            planes.append(np.asarray(opened))
+            planes.append(np.asarray(held))
     return planes

@@ -2,74 +2,66 @@
 
     Metadata_Plate, Metadata_Well (or _Row and _Column), Metadata_Site, Metadata_T, Metadata_Z
     Image_FileName_<Channel>, Image_PathName_<Channel> (or Image_URL_<Channel>), Frame_<Channel>
+    FileName_Illum<Channel>, PathName_Illum<Channel> (illumination functions)
 
 The `Image_` in front may be absent, and `Metadata_` names are known in any case. A row is a field,
 or one of its time points or planes where the table counts those. Relative paths begin at the
-table's folder. Pages of a file that `Frame_` does not choose from are planes, or what OME-TIFF or
-ImageJ say they are. A file that is missing is missed when its channel is read.
+table's folder, or at `View.folder`. URLs are read by fsspec. Pages of a file that `Frame_` does not
+choose from are planes, or what OME-TIFF or ImageJ say they are. A file that is missing is missed
+when its channel is read. `list_table` reads the table, `list_places` and `list_bytes` find and get
+its files, `list_illumination` applies its functions.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
-from typing import Final
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ..errors import DataError, FieldError, PlateError
-from ..vocabulary import ALIASES, PLATE, WELL
 from .fields import choose_plate, make_head, natural, number_sites, place_well, split_choice
 from .image_files import Header, ImageFiles, Page, read_headers
 from .layout import Field, View
+from .list_bytes import check_storages
+from .list_metadata import metadata_of
+from .list_places import locate
+from .list_table import ListTable, is_image_list, plate_names, read_list
 from .ome import plate_order
-from .stored import Broken, Image, StoredPlate, make_plate
+from .stored import TRANSIENT, Broken, Image, StoredPlate, make_plate
 
 __all__ = ["is_image_list", "open_image_list", "plate_names"]
 
-_WORDS: Final = {
-    "plate": ("plate", *ALIASES[PLATE]),
-    "well": ("well", *ALIASES[WELL]),
-    "row": ("row", "well_row", "wellrow"),
-    "column": ("column", "col", "well_column", "wellcolumn"),
-    "site": ("site", "field", "fov", "field_of_view"),
-    "t": ("t", "timepoint", "time_point", "time"),
-    "z": ("z", "plane", "zplane", "z_plane"),
-}
-"""What `Metadata_` columns are called; case does not count."""
-_FILE: Final = re.compile(r"(?:Image_)?(FileName|PathName|URL|Frame|Series)_(.+)")
 
-_Cells = dict[tuple[str, str], dict[str, Page | str]]
-"""By time point and plane: each channel's page, or its file where no frame is chosen."""
+@dataclass(slots=True)
+class _Cell:
+    """What one row says of a field."""
+
+    line: int
+    row: Mapping[str, str]
+    pages: dict[str, Page]
+    """By channel; without those that the row names no file of."""
+    functions: tuple[Page, ...]
+    """Illumination functions, a channel each; empty where the row names none."""
+
+
+_Cells = dict[tuple[str, str], _Cell]
+"""By time point and plane."""
 
 
 @dataclass(slots=True)
-class _Table:
+class _Listed:
     """The rows of one plate."""
 
-    channels: list[str]
     wells: dict[str, dict[str, _Cells]] = field(default_factory=dict)
     """By well and site."""
 
-
-def is_image_list(path: Path) -> bool:
-    """Tell whether a file is a table that names image files."""
-    if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
-        return False
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return bool(_channels(next(csv.reader(file, delimiter=_delimiter(path)), [])))
-    except (UnicodeDecodeError, csv.Error):
-        return False
-
-
-def plate_names(path: str | Path) -> tuple[str, ...]:
-    """Return the plates that an image list names; empty where it names none."""
-    rows, words = _rows(Path(path))
-    names = {row[words["plate"]] for _, row in rows} if "plate" in words else set()
-    return tuple(sorted(names, key=natural))
+    def pages(self) -> Iterator[Page]:
+        """Go through every page that is named."""
+        for sites in self.wells.values():
+            for cells in sites.values():
+                for cell in cells.values():
+                    yield from cell.pages.values()
 
 
 def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
@@ -81,144 +73,122 @@ def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
         The table; `load_data.csv#BR00117` is one plate of a table of several.
     name : str
         The plate's name where the table gives none.
+    view : View
+        Which part of it is looked at; `view.folder` is where its relative paths begin.
 
     Raises
     ------
     PlateError
         When the table names no wells or files, names one twice, or names several plates and
         none was chosen.
+    UsageError
+        When no installed package reads its URLs.
     """
     file, chosen = split_choice(path)
     where = str(path)
-    rows, words = _rows(file)
-    if "plate" in words:
-        name = choose_plate(plate_names(file), chosen, where=str(file))
-        rows = [(line, row) for line, row in rows if row[words["plate"]] == name]
-    table = _gather(rows, words, where=where)
-    headers = read_headers(
-        page.file if isinstance(page, Page) else page
-        for sites in table.wells.values()
-        for cells in sites.values()
-        for cell in cells.values()
-        for page in cell.values()
-    )
+    table = read_list(file)
+    rows = table.rows
+    if "plate" in table.words:
+        title = table.words["plate"]
+        name = choose_plate(table.plates, chosen, where=str(file))
+        rows = [(line, row) for line, row in rows if row[title] == name]
+    listed = _gather(table, rows, folder=view.folder or str(file.parent), where=where)
+    lines: dict[str, str] = {}
+    for page in listed.pages():
+        lines.setdefault(page.file, f"{where} {page.row}")
+    check_storages(lines)
+    try:
+        headers = read_headers(page.file for page in listed.pages())
+    except TRANSIENT as error:
+        raise PlateError(
+            f"its files got no answer ({error})",
+            where=where,
+            remedy="check the addresses, and try again",
+        ) from error
     images: dict[Field, Image | Broken] = {}
     pages: dict[str, tuple[Page, ...]] = {}
-    for well in sorted(table.wells, key=plate_order):
-        for site, number in number_sites(table.wells[well]).items():
+    functions: dict[str, tuple[tuple[Page, ...], ...]] = {}
+    said: dict[str, list[Mapping[str, str]]] = {}
+    for well in sorted(listed.wells, key=plate_order):
+        for site, number in number_sites(listed.wells[well]).items():
+            cells = listed.wells[well][site]
             at = Field(well, number, f"{well}/{number}")
+            said[at.path] = [cell.row for cell in cells.values()]
+            functions[at.path] = tuple(dict.fromkeys(cell.functions for cell in cells.values()))
             try:
-                images[at], pages[at.path] = _image(
-                    at.path, table.wells[well][site], table.channels, headers
-                )
+                images[at], pages[at.path] = _image(at.path, cells, table.channels, headers)
             except FieldError as error:
                 images[at] = Broken(error.what, error.remedy)
+    metadata, notes = metadata_of(table, said)
+    if table.unused:
+        notes.append(f"illumination functions of no channel here: {', '.join(table.unused)}")
+    if table.functions and (view.illumination is None or any(f for _, f in view.illumination)):
+        notes.append("the image list's own illumination functions are not applied")
     return make_plate(
         where,
         head=make_head(name, images),
-        store=ImageFiles(pages),
+        store=ImageFiles(pages, table.channels, functions if table.functions else {}),
         images=images,
         missing=(),
         view=view,
+        notes=notes,
+        metadata=metadata,
     )
 
 
-def _delimiter(path: Path) -> str:
-    return "\t" if path.suffix.lower() == ".tsv" else ","
-
-
-def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], dict[str, str]]:
-    """Read a table's lines by number, and find which columns say where a file belongs."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=_delimiter(path), restval="")
-            rows = [
-                (reader.line_num, {k: v.strip() for k, v in row.items() if isinstance(v, str)})
-                for row in reader
-            ]
-            titles = list(reader.fieldnames or ())
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise PlateError(
-            f"is no table ({error})", where=str(path), remedy="save it as CSV in UTF-8"
-        ) from error
-    bare = {re.sub("^(image_)?metadata_", "", t.strip().lower()): t for t in reversed(titles)}
-    words = {
-        word: bare[next(name for name in names if name in bare)]
-        for word, names in _WORDS.items()
-        if any(name in bare for name in names)
-    }
-    if not rows or not _channels(titles):
-        raise PlateError(
-            "names no image files",
-            where=str(path),
-            remedy="give columns FileName_<channel> and PathName_<channel>, as for LoadData",
-        )
-    if "well" not in words and not {"row", "column"} <= set(words):
-        raise PlateError(
-            f"no column of wells among {', '.join(titles)}",
-            where=str(path),
-            remedy="give a column Metadata_Well, or Metadata_Row and Metadata_Column",
-        )
-    return rows, words
-
-
-def _channels(titles: Sequence[str]) -> list[str]:
-    """Return the channels that columns name, in their order."""
-    found = [match for title in titles if (match := _FILE.fullmatch(title.strip()))]
-    return list(dict.fromkeys(m[2] for m in found if m[1] in ("FileName", "URL")))
-
-
 def _gather(
-    rows: Sequence[tuple[int, dict[str, str]]], words: Mapping[str, str], *, where: str
-) -> _Table:
+    table: ListTable, rows: Sequence[tuple[int, Mapping[str, str]]], *, folder: str, where: str
+) -> _Listed:
     """Put the files of a plate in order by well, site, time point, plane and channel."""
-    folder = split_choice(where)[0].parent
-    table = _Table(_channels(list(rows[0][1])))
+    listed = _Listed()
     for line, row in rows:
-        said = {word: row[title] for word, title in words.items()}
+        said = {word: row[title] for word, title in table.words.items()}
         try:
-            sites = table.wells.setdefault(place_well(said), {})
-            cell = {channel: _page(row, channel, folder) for channel in table.channels}
+            well = place_well(said)
+            pages = {
+                channel: _page(table, row, channel, folder, line) for channel in table.channels
+            }
+            functions = tuple(
+                _page(table, row, table.functions[channel], folder, line)
+                if channel in table.functions
+                else Page("")
+                for channel in table.channels
+            )
         except DataError as error:
             raise PlateError(
                 f"line {line}: {error.what}", where=where, remedy=error.remedy
             ) from error
+        sites = listed.wells.setdefault(well, {})
         alone = "1" if {"t", "z"} & set(said) else str(len(sites) + 1)
         cells = sites.setdefault(said.get("site", alone), {})
         place = said.get("t", ""), said.get("z", "")
         if place in cells:
             raise PlateError(
-                f"line {line}: a second row for well {place_well(said)} site "
-                f"{said.get('site', '')} of the same time point and plane",
+                f"line {line}: a second row for well {well} site {said.get('site', '')} of the"
+                f" same time point and plane; line {cells[place].line} is the first",
                 where=where,
                 remedy="number them in Metadata_Site, Metadata_T or Metadata_Z",
             )
-        cells[place] = {channel: page for channel, page in cell.items() if page is not None}
-    return table
-
-
-def _page(row: Mapping[str, str], channel: str, folder: Path) -> Page | str | None:
-    """Return a channel's file, with the page where the row says which; `None` without a file."""
-    said = {
-        match[1]: value
-        for title, value in row.items()
-        if (match := _FILE.fullmatch(title)) and match[2] == channel and value
-    }
-    if _count(said.get("Series", "0"), f"Series_{channel}"):
-        raise DataError(
-            f"Series_{channel} {said['Series']}", remedy="write each series as a file of its own"
+        cells[place] = _Cell(
+            line, row, {name: page for name, page in pages.items() if page.file}, functions
         )
-    if "FileName" in said:
-        place = PureWindowsPath(said.get("PathName", ""), said["FileName"]).as_posix()
-    elif "URL" in said:
-        url = urlsplit(said["URL"])
-        if url.scheme not in ("", "file"):
-            raise DataError(f"URL {said['URL']}", remedy="copy the files here, and name the copies")
-        place = unquote(url.path)
-    else:
-        return None
-    file = str(folder / place)
-    return Page(file, _count(said["Frame"], f"Frame_{channel}")) if "Frame" in said else file
+    return listed
+
+
+def _page(table: ListTable, row: Mapping[str, str], name: str, folder: str, line: int) -> Page:
+    """Return a channel's or function's file, with the page where the row says which."""
+    said = table.cells(row, name)
+    if _count(said.get("Series", "0"), f"Series_{name}"):
+        raise DataError(
+            f"Series_{name} {said['Series']}", remedy="write each series as a file of its own"
+        )
+    if not said.keys() & {"FileName", "URL"}:
+        return Page("", line=line)
+    try:
+        file = locate(said, folder)
+    except DataError as error:
+        raise DataError(f"channel {name}: {error.what}", remedy=error.remedy) from error
+    return Page(file, _count(said["Frame"], f"Frame_{name}") if "Frame" in said else None, line)
 
 
 def _count(text: str, column: str) -> int:
@@ -244,7 +214,7 @@ def _image(
             remedy="say which page each row means in a column Frame_<channel>",
         )
     pages = [
-        _pick(cells.get((time, plane), {}).get(channel, ""), header, t, z)
+        _pick(cells.get((time, plane)), channel, header, t, z)
         for time in times
         for t in range(inner[0])
         for channel in channels
@@ -258,34 +228,49 @@ def _image(
     return image, tuple(pages)
 
 
-def _pick(page: Page | str, header: Header, time: int, plane: int) -> Page:
-    if isinstance(page, Page):
-        return page
-    return Page(page, header.frame(time, plane) if page else 0)
+def _pick(cell: _Cell | None, channel: str, header: Header, time: int, plane: int) -> Page:
+    page = cell.pages.get(channel) if cell else None
+    if page is None:
+        return Page("", line=cell.line if cell else 0)
+    return page if page.frame is not None else replace(page, frame=header.frame(time, plane))
 
 
 def _common(cells: _Cells, headers: Mapping[str, Header | Exception]) -> Header:
     """Return what a field's files have in common; FieldError if they differ, or none is there."""
     common: Header | None = None
     lacking = ""
-    pages = [(channel, page) for cell in cells.values() for channel, page in cell.items()]
+    pages = [item for cell in cells.values() for item in cell.pages.items()]
     for channel, page in pages:
-        file = page.file if isinstance(page, Page) else page
-        header = headers[file]
+        header, place = headers[page.file], f"{page.row}: channel {channel}: {page.file}"
         if isinstance(header, FileNotFoundError):
-            lacking = lacking or f"channel {channel}: {file} is missing"
+            lacking = lacking or f"{place} is missing"
             continue
         if isinstance(header, Exception):
-            what = header.what if isinstance(header, DataError) else f"does not open ({header})"
-            remedy = header.remedy if isinstance(header, DataError) else "copy it again"
-            raise FieldError(f"channel {channel}: {file} {what}", remedy=remedy)
-        if isinstance(page, Page):
-            header = header.one(page.frame, f"channel {channel}: {file}")
+            raise _unusable(place, header)
+        if page.frame is not None:
+            header = header.one(page.frame, place)
         common = common or header
         if header != common:
-            raise FieldError(
-                f"channel {channel}: {file} has {header}, others of the field {common}"
-            )
+            raise FieldError(f"{place} has {header}, others of the field {common}")
     if common is None:
-        raise FieldError(lacking or "its rows name no files", remedy="copy it, or drop its rows")
+        lines = ", ".join(str(cell.line) for cell in cells.values())
+        raise FieldError(
+            lacking or f"line {lines}: names no files", remedy="copy it, or drop its rows"
+        )
     return common
+
+
+def _unusable(place: str, error: Exception) -> FieldError:
+    """Say why a file has no header."""
+    if isinstance(error, DataError):
+        return FieldError(f"{place} {error.what}", remedy=error.remedy)
+    if isinstance(error, TRANSIENT):
+        return FieldError(
+            f"{place} got no answer ({error})", remedy="check the address, and try again"
+        )
+    if isinstance(error, PermissionError):
+        return FieldError(
+            f"{place} may not be read ({error})",
+            remedy="check its permissions and your credentials",
+        )
+    return FieldError(f"{place} does not open ({error})", remedy="copy it again")

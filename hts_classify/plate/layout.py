@@ -41,8 +41,12 @@ class View:
     """Names for the channels, in their order in the pixels; by default the store's labels."""
     use: tuple[str, ...] = ()
     """The channels to show, by name and in this order; all by default."""
-    illumination: tuple[tuple[str, str], ...] = ()
-    """Channels and the `.npy` files of the illumination functions that they are divided by."""
+    illumination: tuple[tuple[str, str], ...] | None = ()
+    """Channels and the `.npy` files of the illumination functions that they are divided by; a
+    file's name is empty where an image list names it. By default those that an image list names;
+    `None` for none at all."""
+    folder: str = ""
+    """Where relative paths of an image list begin; by default the list's own folder."""
     acquisition: str = ""
     """Acquisition by id or name; by default the first that the metadata list."""
     level: int = 0
@@ -62,7 +66,7 @@ class View:
         >>> View(level=1, illumination=(("DNA", "dna.npy"),)).summary()
         {'level': 1, 'z': 'max', 'illumination': ['DNA']}
         """
-        corrected = sorted(channel for channel, _ in self.illumination)
+        corrected = sorted(channel for channel, _ in self.illumination or ())
         return {"level": self.level, "z": self.z, "illumination": corrected}
 
     @classmethod
@@ -70,9 +74,10 @@ class View:
         """Make a view of what `asdict` and JSON made of one; other keys are left alone."""
         held = {name: content[name] for name in (f.name for f in fields(cls)) if name in content}
         for name in ("channels", "use", "illumination"):
-            held[name] = tuple(
-                tuple(part) if isinstance(part, list) else part for part in held.get(name, ())
-            )
+            parts = held.get(name, ())
+            if parts is not None:
+                parts = tuple(tuple(part) if isinstance(part, list) else part for part in parts)
+            held[name] = parts
         return cls(**held)
 
 
@@ -181,6 +186,14 @@ class Plate(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen where nobody asked: the acquisition, planes, the time point."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Mapping[str, str]]:
+        """What an image list says of each field besides: its `Metadata_` columns, as text.
+
+        By the field's path; every field has the same columns. Empty for other stores.
+        """
         ...
 
     def read(self, field: Field, channels: Sequence[str] | None = None) -> NDArray[Any]:

@@ -1,16 +1,18 @@
 """The plate map: which treatment is in which well.
 
-A CSV or TSV table with a column of wells; `columns` says which column is which.
+A CSV or TSV table with a column of wells; `columns` says which column is which. An image list
+whose `Metadata_` columns say more than where its files belong is one too, of its own plates.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import DataError, HTSWarning, PlatemapError
+from ..errors import DataError, HTSWarning, PlatemapError, UsageError
 from ..vocabulary import (
     CONCENTRATION,
     PLATE,
@@ -18,14 +20,23 @@ from ..vocabulary import (
     split_well,
     well_name,
 )
-from .columns import FIRST, Columns, recognise, take_target
+from .columns import FIRST, Columns, recognise, resolve_column, take_target
+from .fields import split_choice
 from .layout import Plate
+from .list_metadata import has_treatments, well_rows
+from .list_table import is_image_list, read_list
 from .ome_zarr import store_stem
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["find_platemap", "platemap_path", "read_platemap"]
+__all__ = [
+    "contradictions",
+    "find_platemap",
+    "listed_wells",
+    "platemap_path",
+    "read_platemap",
+]
 
 _SUFFIX: Final = ".platemap.csv"
 _MISSING: Final = ("", "NA", "N/A", "#N/A", "NaN", "nan")
@@ -49,7 +60,8 @@ def find_platemap(plate_path: str | Path) -> Path | None:
     """Find the map that lies with a plate.
 
     For `x/plate.ome.zarr`, the first of `x/plate.ome.zarr.platemap.csv`, `x/plate.platemap.csv`
-    and `x/plate.ome.zarr/platemap.csv` that exists; None when none does.
+    and `x/plate.ome.zarr/platemap.csv` that exists; None when none does. An image list is its own
+    map where it has `Metadata_` columns besides those that say where its files belong.
 
     Examples
     --------
@@ -57,12 +69,18 @@ def find_platemap(plate_path: str | Path) -> Path | None:
     True
     """
     path = Path(plate_path)
+    table, _ = split_choice(path)
     candidates = (
         path.parent / f"{path.name}{_SUFFIX}",
         platemap_path(path),
         path / "platemap.csv",
+        table.parent / f"{table.name}{_SUFFIX}",
+        table.parent / f"{table.stem}{_SUFFIX}",
     )
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None and table.is_file() and is_image_list(table):
+        return table if has_treatments(read_list(table)) else None
+    return found
 
 
 def read_platemap(
@@ -73,7 +91,7 @@ def read_platemap(
     Parameters
     ----------
     path : str or Path
-        A CSV or TSV table with a header, UTF-8.
+        A CSV or TSV table with a header, UTF-8; or an image list.
     plate : Plate
         The plate that it describes.
     columns : Columns, optional
@@ -104,7 +122,8 @@ def read_platemap(
         When the map names wells that the plate has not.
     """
     path = Path(path)
-    frame = _read_table(path)
+    listed = is_image_list(path)
+    frame = _read_list(path, columns or Columns(), target) if listed else _read_table(path)
     names = recognise([str(c) for c in frame.columns], columns or Columns(), where=str(path))
     renamed = frame[list(names)].rename(columns=names)
     titles = {canonical: title for title, canonical in names.items()}
@@ -165,6 +184,69 @@ def _read_table(path: Path) -> pd.DataFrame:
     if table.empty:
         raise PlatemapError("has no rows", where=str(path), remedy="write a row for each well")
     return table
+
+
+def _read_list(path: Path, columns: Columns, target: str | None) -> pd.DataFrame:
+    """Read what an image list says of its wells.
+
+    What differs from field to field of a well is left out, unless it was asked for by name: then
+    it is a contradiction.
+    """
+    frame = well_rows(read_list(path))
+    frame = frame.mask(frame.isin(_MISSING))
+    asked = [name for name in (target, *columns.chosen().values()) if name is not None]
+    wanted = set()
+    for name in asked:
+        with suppress(UsageError):
+            wanted.add(resolve_column(frame, name))
+    varying = [name for name in frame.attrs["varying"] if name not in wanted]
+    if PLATE in frame and frame[PLATE].nunique() == 1:
+        varying.append(PLATE)  # whatever the plate is called meanwhile
+    return frame.drop(columns=varying)
+
+
+def listed_wells(plate: Plate) -> pd.DataFrame | None:
+    """Return what a plate's own image list says of its wells, as `read_platemap` does.
+
+    None where it says nothing, or the plate is of another store.
+    """
+    if not plate.metadata:
+        return None
+    table, _ = split_choice(plate.path)
+    return read_platemap(table, plate) if has_treatments(read_list(table)) else None
+
+
+def contradictions(wells: pd.DataFrame, plate: Plate) -> list[str]:
+    """Say where a plate map, which is what counts, and the plate's own image list do not agree.
+
+    Parameters
+    ----------
+    wells : DataFrame
+        What `read_platemap` returned for the plate.
+    plate : Plate
+        One whose `metadata` are an image list's.
+
+    Returns
+    -------
+    list of str
+        A sentence for each column that both have and that differs; what is missing in the list
+        contradicts nothing.
+    """
+    listed = listed_wells(plate)
+    if listed is None:
+        return []
+    own = listed.set_index(WELL)
+    theirs = wells[wells[PLATE] == plate.name].set_index(WELL)
+    said = []
+    for name in own.columns.intersection(theirs.columns).drop(PLATE):
+        here, held = own[name], theirs[name].reindex(own.index)
+        differing = int((here.notna() & (here != held)).sum())
+        if differing:
+            said.append(
+                f"{plate.name}: {name} is the plate map's; the image list says otherwise of"
+                f" {differing} well{'s' * (differing > 1)}"
+            )
+    return said
 
 
 def _of_this_plate(

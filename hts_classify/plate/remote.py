@@ -26,6 +26,7 @@ __all__ = ["Remote", "open_storage"]
 _TRIES: Final = 3
 _PAUSE: Final = 0.2  # seconds before trying again, then twice as long
 _HEADS: Final = 8  # files of one array that are looked at together
+_MANY: Final = 100  # files that are no longer those of one array
 _LISTING: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 """File systems that tell everything below a folder in one answer."""
 _TAGS: Final = ("ETag", "etag", "Last-Modified", "LastModified", "mtime", "updated", "created")
@@ -74,16 +75,23 @@ class Remote:
             listed = _asked(lambda: system.find(base, detail=True))
             return [_stat(listed.get(f"{base}/{name}")) for name in names]
 
-        def one(name: str) -> Stat | None:
+        return self.look([f"{folder}/{name}" for name in names])
+
+    def look(self, paths: Sequence[str]) -> list[Stat | None]:
+        """Look at each of these files, wherever they lie; None where there is none."""
+        system, root = _system(self.url)
+
+        def one(path: str) -> Stat | None:
             try:
-                return _stat(_asked(lambda: system.info(f"{base}/{name}")))
+                return _stat(_asked(lambda: system.info(f"{root}/{path}")))
             except FileNotFoundError:
                 return None
 
-        if len(names) < 2:
-            return [one(name) for name in names]
-        with ThreadPoolExecutor(min(len(names), _HEADS)) as threads:
-            return list(threads.map(one, names))
+        if len(paths) < 2:
+            return [one(path) for path in paths]
+        most = _HEADS if len(paths) < _MANY else THREADS
+        with ThreadPoolExecutor(min(len(paths), most)) as threads:
+            return list(threads.map(one, paths))
 
     def _get(self, parts: Sequence[Part]) -> list[bytes | Exception]:
         """Ask for parts together, and for those without an answer a few times."""

@@ -88,6 +88,10 @@ class Gap:
     start: tuple[int, ...]
     """Where it would begin in the array."""
     size: tuple[int, ...]
+    what: str = "chunk"
+    """What it is, where it is no chunk."""
+    row: str = ""
+    """What of an image list names it: `line 17`."""
 
 
 class Store(Protocol):
@@ -142,6 +146,8 @@ class StoredPlate:
     usual: Image
     """What most fields are like."""
     notes: tuple[str, ...]
+    metadata: Mapping[str, Mapping[str, str]]
+    """What an image list says of its fields besides, by their paths."""
 
     @property
     def name(self) -> str:
@@ -451,6 +457,7 @@ def make_plate(
     missing: tuple[Missing, ...],
     view: View,
     notes: Sequence[str] = (),
+    metadata: Mapping[str, Mapping[str, str]] | None = None,
 ) -> StoredPlate:
     """Find out what is usual on a plate, name its channels, and spread its time points.
 
@@ -460,6 +467,8 @@ def make_plate(
         Every field once, at time point 0, in plate order.
     notes : sequence of str
         What the store chose where nobody asked.
+    metadata : mapping, optional
+        What an image list says of its fields besides.
 
     Raises
     ------
@@ -508,6 +517,7 @@ def make_plate(
         stains=stains,
         usual=usual,
         notes=(*notes, *_choices(view, usual)),
+        metadata=metadata or {},
     )
 
 
@@ -557,10 +567,12 @@ def _meets(part: int | slice, begin: int, end: int) -> bool:
 
 
 def _tell(gaps: Sequence[Gap]) -> str:
-    first = gaps[0].chunk
-    if len(gaps) == 1:
-        return f"chunk {first} is missing"
-    return f"{len(gaps)} chunks are missing, {first} the first"
+    first, what = gaps[0].chunk, gaps[0].what
+    row = f"{gaps[0].row}: " if gaps[0].row else ""
+    count = len({gap.chunk for gap in gaps})  # one file may hold several planes
+    if count == 1:
+        return f"{row}{what} {first} is missing"
+    return f"{count} {what}s are missing, {row}{first} the first"
 
 
 def _by(shape: tuple[int, int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,11 @@ class WrappedPlate:
     def notes(self) -> tuple[str, ...]:
         """What was chosen where nobody asked."""
         return self.plate.notes
+
+    @property
+    def metadata(self) -> Mapping[str, Mapping[str, str]]:
+        """What an image list says of its fields besides."""
+        return self.plate.metadata
 
     def read(self, field: Field, channels: Sequence[str] | None = None) -> NDArray[Any]:
         """Read one field's pixels: shape (channels, y, x) or (channels, z, y, x)."""

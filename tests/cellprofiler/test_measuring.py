@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import hts_classify
-from hts_classify.cellprofiler.measuring import (
+from hts_classify.cellprofiler.choosing import (
     CAMERA,
     INTENSITIES,
     MANUAL,
@@ -18,15 +18,15 @@ from hts_classify.cellprofiler.measuring import (
     OTSU,
     OTSU_MANUAL,
     Choices,
+)
+from hts_classify.cellprofiler.measuring import (
     Measured,
-    checked_words,
-    features_of,
-    groups_of,
     image_values,
     intervals,
     object_values,
     prepared,
 )
+from hts_classify.cellprofiler.naming import checked_words, features_of, groups_of
 from hts_classify.errors import ImageError, UsageError
 from hts_classify.features import reference
 from hts_classify.vocabulary import feature_columns

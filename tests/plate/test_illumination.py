@@ -108,7 +108,7 @@ def _zero(values: np.ndarray) -> np.ndarray:
     [
         (_zero(np.ones(SHAPE)), "illum.npy: 1 of its values are not above 0"),
         (np.full(SHAPE, np.nan), "2000 of its values"),
-        (np.ones((20, 100)), r"shape \(20, 100\), the fields of p \(100, 20\)"),
+        (np.ones((20, 100)), r"shape \(20, 100\), the plate's fields \(100, 20\)"),
         (np.ones(SHAPE, int), "holds int64, not floats"),
         (np.array([{}]), "is no .npy array"),
     ],

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import pickle
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
+from servers import Handler, serve
 from stores import add_label
 
 from hts_classify.errors import FieldError, PlateError, UsageError
@@ -28,77 +24,6 @@ Make = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_PAUSE", 0.01)
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """A static server, which knows no ranges, and fails where a test says so."""
-
-    failing: ClassVar[dict[str, int]] = {}
-    """How often a path, by its end, still answers 503."""
-    asked: ClassVar[list[str]] = []
-
-    def send_head(self) -> Any:
-        self.asked.append(f"{self.command} {self.path}")
-        for end, left in self.failing.items():
-            if left and self.path.endswith(end):
-                self.failing[end] = left - 1
-                self.send_error(503)
-                return None
-        return super().send_head()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-    """Python's own 5 makes the other callers wait for a second."""
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    Handler.failing.clear()
-    Handler.asked.clear()
-    server = Server(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Callable[[Path], str]]:
-    """Copy a folder into a bucket of a server of its own, and return its URL."""
-    with pytest.MonkeyPatch.context() as patch:
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "reader",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "FSSPEC_S3_ENDPOINT_URL": f"http://{host}:{port}",
-        }.items():
-            patch.setenv(name, value)
-        fsspec.config.set_conf_env(fsspec.config.conf)
-        system = fsspec.filesystem("s3")
-        buckets = iter(range(100))
-
-        def put(folder: Path) -> str:
-            bucket = f"screens{next(buckets)}"
-            system.mkdir(bucket)
-            system.put(f"{folder}/", f"{bucket}/{folder.name}", recursive=True)
-            return f"s3://{bucket}/{folder.name}"
-
-        yield put
-        fsspec.config.conf.pop("s3", None)
-        remote._made.cache_clear()
-        server.stop()
 
 
 def in_memory(folder: Path) -> str:

@@ -15,7 +15,7 @@ from cellprofiler_core.setting.text import Float, Integer
 from cellprofiler_core.utilities.core.object import size_similarly
 
 try:
-    from hts_classify.cellprofiler import measuring
+    from hts_classify.cellprofiler import choosing, measuring, naming
     from hts_classify.errors import HTSError
 except ImportError as error:
     raise ImportError(
@@ -110,15 +110,15 @@ References
     def _create_thresholds(self) -> None:
         self.method = Choice(
             "How to set threshold and margin",
-            list(measuring.METHODS),
-            value=measuring.OTSU,
+            list(choosing.METHODS),
+            value=choosing.OTSU,
             doc=f"""\
--  *{measuring.OTSU}:* *T* is Otsu's threshold of the image (or the object), *m* the standard
+-  *{choosing.OTSU}:* *T* is Otsu's threshold of the image (or the object), *m* the standard
    deviation of the pixels above it. What a run of hts-classify takes.
--  *{measuring.OTSU_MANUAL}:* *T* is entered.
--  *{measuring.CAMERA}:* *T* and *m* are Hamilton's, 30 on a scale up to 255, scaled to the
+-  *{choosing.OTSU_MANUAL}:* *T* is entered.
+-  *{choosing.CAMERA}:* *T* and *m* are Hamilton's, 30 on a scale up to 255, scaled to the
    brightest value that the camera writes.
--  *{measuring.MANUAL}:* *T* and *m* are entered; works for calculated images, too.
+-  *{choosing.MANUAL}:* *T* and *m* are entered; works for calculated images, too.
 """,
         )
         self.full_scale = Integer(
@@ -126,14 +126,14 @@ References
             0,
             minval=0,
             maxval=65535,
-            doc=f'*(Used only with "{measuring.CAMERA}")* For example 4095 for 12 bits. 0 takes'
+            doc=f'*(Used only with "{choosing.CAMERA}")* For example 4095 for 12 bits. 0 takes'
             " what the type of the file's pixels holds, 255 or 65535. A pixel above it is an"
             " error.",
         )
         self.unit = Choice(
             "Threshold and margin are in",
-            list(measuring.UNITS),
-            value=measuring.GREY_LEVELS,
+            list(choosing.UNITS),
+            value=choosing.GREY_LEVELS,
             doc="*(Used only with manual thresholds)* Grey levels of the file, as 0 to 255, or"
             " intensities as CellProfiler shows them, from 0 to 1.",
         )
@@ -144,11 +144,11 @@ References
             "Margin",
             0.0,
             minval=0,
-            doc=f'*(Used only with "{measuring.MANUAL}")* Half the width of the interval *Band*.',
+            doc=f'*(Used only with "{choosing.MANUAL}")* Half the width of the interval *Band*.',
         )
         self.scope = Choice(
             "Set thresholds of objects in",
-            list(measuring.SCOPES),
+            list(choosing.SCOPES),
             doc="*(Used only for objects)* Whose pixels set *T*, *m* and *mu*: each object's own,"
             " or all of the image's.",
         )
@@ -162,13 +162,13 @@ References
     def _create_definition(self) -> None:
         self.definition = Choice(
             "Definition",
-            list(measuring.DEFINITIONS),
+            list(choosing.DEFINITIONS),
             doc="*Standard*, or as *mahotas* 1.4.19 calculates them: to the last bit, and only for"
             " whole images without a mask.",
         )
         self.border = Choice(
             "What is outside the image",
-            list(measuring.BORDERS),
+            list(choosing.BORDERS),
             doc="*(Used only with the standard definition)* *Off* neighbours, or the image's edge"
             " once more (*Reflected*, as mahotas has it).",
         )
@@ -197,11 +197,11 @@ References
         if self.wants_objects.value:
             shown += [self.objects_list]
         shown += [self.divider, self.method]
-        if self.method.value == measuring.CAMERA and not self._is_mahotas:
+        if self.method.value == choosing.CAMERA and not self._is_mahotas:
             shown += [self.full_scale]
-        if self.method.value in (measuring.OTSU_MANUAL, measuring.MANUAL):
+        if self.method.value in (choosing.OTSU_MANUAL, choosing.MANUAL):
             shown += [self.unit, self.threshold]
-        if self.method.value == measuring.MANUAL:
+        if self.method.value == choosing.MANUAL:
             shown += [self.margin]
         if self.wants_objects.value:
             shown += [self.scope]
@@ -210,12 +210,12 @@ References
 
     @property
     def _is_mahotas(self) -> bool:
-        return measuring.DEFINITIONS[self.definition.value] == "mahotas"
+        return choosing.DEFINITIONS[self.definition.value] == "mahotas"
 
     @property
-    def choices(self) -> measuring.Choices:
+    def choices(self) -> choosing.Choices:
         """What the settings say."""
-        return measuring.Choices(
+        return choosing.Choices(
             method=self.method.value,
             threshold=self.threshold.value,
             margin=self.margin.value,
@@ -248,7 +248,7 @@ References
                     "mahotas's definition has no objects; use the standard one", self.definition
                 )
         try:
-            measuring.checked_words(images)
+            naming.checked_words(images)
             self.choices.rule()
         except HTSError as error:
             raise ValidationError(str(error), self.images_list) from error
@@ -267,13 +267,13 @@ References
 
     def validate_module_warnings(self, pipeline: Any) -> None:
         """Warn of images that no module loads, where thresholds need grey levels of a file."""
-        if self.method.value == measuring.MANUAL or self.rounds.value:
+        if self.method.value == choosing.MANUAL or self.rounds.value:
             return
         for image in self.images_list.value:
             if not any(module.is_image_from_file(image) for module in pipeline.modules()):
                 raise ValidationError(
                     f"{image} is made by another module. If that calculates intensities (it does"
-                    f' not crop or mask alone), choose "{measuring.MANUAL}", or round it to grey'
+                    f' not crop or mask alone), choose "{choosing.MANUAL}", or round it to grey'
                     " levels",
                     self.method,
                 )
@@ -286,7 +286,7 @@ References
         """Return `GFP_Band_On` and so on; the numbers of neighbours are scales."""
         if category not in self.get_categories(pipeline, object_name):
             return []
-        return measuring.groups_of(self.images_list.value)
+        return naming.groups_of(self.images_list.value)
 
     def get_measurement_scales(
         self, pipeline: Any, object_name: str, category: str, measurement: str, image_name: str
@@ -304,7 +304,7 @@ References
             (name, feature, COLTYPE_FLOAT)
             for name in self.measured
             for image in self.images_list.value
-            for feature in measuring.features_of(choices, image, is_volume=is_volume)
+            for feature in naming.features_of(choices, image, is_volume=is_volume)
         ]
 
     def run(self, workspace: Any) -> None:
@@ -348,15 +348,13 @@ References
             planes,
             objects.count,
             mask=inside,
-            scope=measuring.SCOPES[self.scope.value],
+            scope=choosing.SCOPES[self.scope.value],
         )
         for feature, column in zip(self._features(measured), values.T):  # noqa: B905
             workspace.measurements.add_measurement(objects_name, feature, column)
 
     def _features(self, measured: measuring.Measured) -> list[str]:
-        return measuring.features_of(
-            self.choices, measured.name, is_volume=measured.pixels.ndim == 3
-        )
+        return naming.features_of(self.choices, measured.name, is_volume=measured.pixels.ndim == 3)
 
     def _shown(self, measured: measuring.Measured, mask: Any) -> tuple[str, Any, dict[str, Any]]:
         found = measuring.image_values(measured, mask)
