@@ -1,4 +1,4 @@
-"""What the site is built with beside its pages: the reference of the commands, from their parsers."""
+"""Beside its pages, the site has the reference of the commands, written from their parsers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 
 
 def _value(action: argparse.Action) -> str:
-    return str(action.metavar or (action.dest if not action.option_strings else action.dest.upper()))
+    return str(
+        action.metavar or (action.dest if not action.option_strings else action.dest.upper())
+    )
 
 
 def _row(action: argparse.Action) -> str:
