@@ -96,8 +96,8 @@ def tas(
 
     Notes
     -----
-    The intervals are open: mu-m < x < mu+m, x > mu-m, x > mu, where mu is the mean of the pixels
-    > T. The paper's wording, "at least 30" for T and closed ranges, leaves open whether the
+    The intervals are open: mu-m < x < mu+m, x > mu-m, x > mu, where mu is the mean of all pixels
+    above T. The paper's wording, "at least 30" for T and closed ranges, leaves open whether the
     bounds themselves are in; no reference values of its authors exist to decide it, so this
     reading, which is also mahotas's, is unverified.
 
