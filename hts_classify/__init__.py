@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .compare import compare
     from .errors import HTSError
+    from .exports import export
     from .extract import PassSettings, extract
     from .features import Rule, kernels, measure, measure_objects, pftas, tas
     from .plate import View, open_plate
@@ -44,6 +45,7 @@ __all__ = [
     "View",
     "__version__",
     "compare",
+    "export",
     "extract",
     "kernels",
     "measure",
@@ -64,6 +66,7 @@ _HOMES: Final = {
     "RunSettings": "run",
     "View": "plate",
     "compare": "compare",
+    "export": "exports",
     "extract": "extract",
     "kernels": "features",
     "measure": "features",
