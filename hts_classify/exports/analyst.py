@@ -30,8 +30,8 @@ __all__ = ["PER_IMAGE", "PER_OBJECT", "plate_type", "properties", "write_analyst
 PER_IMAGE: Final = "Per_Image"
 PER_OBJECT: Final = "Per_Object"
 
-_PLATES: Final = {"6": (2, 3), "24": (4, 6), "96": (8, 12), "384": (16, 24), "1536": (32, 48)}
-"""Rows and columns of the plates that Analyst draws."""
+_PLATES: Final = {"96": (8, 12), "384": (16, 24), "1536": (32, 48)}
+"""Rows and columns of the plates that Analyst draws; those of 6 and 24 wells fit on the first."""
 _COLOURS: Final = ("red", "green", "blue", "cyan", "magenta", "yellow", "gray")
 """Of channels, in CellProfiler's order; further ones are not drawn."""
 _MOST_COLUMNS: Final = 2000

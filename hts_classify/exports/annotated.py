@@ -57,14 +57,15 @@ def to_anndata(measured: Measured) -> anndata.AnnData:
     Returns
     -------
     anndata.AnnData
-        Shape (wells, features); observations are called `<plate>_<well>`.
+        Shape (wells, features). Observations are numbered from 0, since pycytominer reads no
+        other names; `obs` says which well each is.
     """
     import anndata
+    import pandas as pd
 
     table = well_profiles(measured)
     obs = table[columns_with(METADATA, table)]
-    obs.index = (table[PLATE].astype(str) + "_" + table[WELL]).to_numpy(object)
-    obs.index.name = None
+    obs.index = pd.Index([str(row) for row in range(len(obs))], dtype=object)
     scores: dict[str, pd.DataFrame] = {}
     for path, own in _calls(measured).items():
         aligned = obs[[PLATE, WELL]].merge(own, on=[PLATE, WELL], how="left").set_index(obs.index)

@@ -11,7 +11,7 @@ from ..extract import held_pass
 from ..extract.quality import FLAGS
 from ..files import read_json
 from ..plate import Plate, read_platemap
-from ..shards import TILE_ROW
+from ..shards import TILE_ROW, flag_column
 from ..vocabulary import (
     FOLD,
     LEVEL,
@@ -102,12 +102,13 @@ def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
     calls = None
     if (folder / "predictions.parquet").exists():
         calls = _read(folder / "predictions.parquet")
-    wells = fields[[PLATE, WELL]].drop_duplicates(ignore_index=True)
+    wells = _listed(fields)
+    if calls is not None:
+        wells = _told(wells, _said(calls))
     if platemap is not None:
         maps = [read_platemap(platemap, plate) for plate in held_pass(folder)[0]]
-        wells = wells.merge(pd.concat(maps, ignore_index=True), on=[PLATE, WELL], how="left")
-    if calls is not None:
-        wells = wells.merge(_said(calls, wells, fields), on=[PLATE, WELL], how="left")
+        wells = _told(wells, pd.concat(maps, ignore_index=True))
+    fields = fields.drop(columns=[name for name in wells if name in fields and name not in places])
     run = folder / "run.json"
     return Measured(
         folder=folder,
@@ -163,11 +164,25 @@ def _read(file: Path) -> pd.DataFrame:
     return table
 
 
-def _said(calls: pd.DataFrame, wells: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
+def _listed(fields: pd.DataFrame) -> pd.DataFrame:
+    """Return the wells, with what their fields' table says of them that is no field's own."""
+    own = {PLATE, WELL, SITE, TIMEPOINT, FLAGS, *columns_with(flag_column(""), fields)}
+    names = [name for name in columns_with(METADATA, fields) if name not in own]
+    groups = fields.groupby([PLATE, WELL], sort=False)
+    kept = [name for name in names if groups[name].nunique(dropna=False).max() == 1]
+    return fields[[PLATE, WELL, *kept]].drop_duplicates([PLATE, WELL], ignore_index=True)
+
+
+def _said(calls: pd.DataFrame) -> pd.DataFrame:
     """Return what calls repeat of their wells: the plate map's columns, fold and role."""
     own = calls[(calls[LEVEL] == "well") & (calls[PATH] == calls[PATH].iloc[0])]
-    known = {*fields, *(name for name in wells if name not in (PLATE, WELL))}
-    mapped = [name for name in columns_with(METADATA, own) if name not in known]
+    mapped = [name for name in columns_with(METADATA, own) if name not in _ORDER]
     judged = {name: f"{METADATA}{name}" for name in (FOLD, ROLE) if name in own}
     said: pd.DataFrame = own[[PLATE, WELL, *mapped, *judged]].rename(columns=judged)
     return said
+
+
+def _told(wells: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Add what is said of wells; it stands where something else was said."""
+    stale = [name for name in more if name in wells and name not in (PLATE, WELL)]
+    return wells.drop(columns=stale).merge(more, on=[PLATE, WELL], how="left")
