@@ -115,7 +115,6 @@ def expected(prefix: str) -> set[str]:
     places = {"Metadata_Plate", "Metadata_Well", "Metadata_Site"}
     for channel in ("DNA", "GFP"):
         places |= {f"FileName_{channel}", f"PathName_{channel}", f"URL_{channel}"}
-        places.add(f"Frame_{channel}")
     return {"ImageNumber", *(f"{prefix}{name}" for name in places)}
 
 
