@@ -32,6 +32,8 @@ PER_OBJECT: Final = "Per_Object"
 
 _PLATES: Final = {"96": (8, 12), "384": (16, 24), "1536": (32, 48)}
 """Rows and columns of the plates that Analyst draws; those of 6 and 24 wells fit on the first."""
+_NUMBER: Final = "Image_Metadata_WellNumber"
+"""Wells counted row by row: Analyst knows rows of one letter, and of 1536 wells six have two."""
 _COLOURS: Final = ("red", "green", "blue", "cyan", "magenta", "yellow", "gray")
 """Of channels, in CellProfiler's order; further ones are not drawn."""
 _MOST_COLUMNS: Final = 2000
@@ -70,6 +72,7 @@ def write_analyst(
     DataError
         When a table has more columns than SQLite takes.
     """
+    images = _numbered(images, plates)
     tables = {PER_IMAGE: (images, [IMAGE_NUMBER])}
     if objects is not None:
         tables[PER_OBJECT] = objects, [IMAGE_NUMBER, OBJECT]
@@ -135,9 +138,9 @@ def properties(
         "image_table": PER_IMAGE,
         "image_id": IMAGE_NUMBER,
         "plate_id": f"Image_{PLATE}",
-        "well_id": f"Image_{WELL}",
-        "well_format": "A01",
-        "plate_type": plate_type([well for plate in plates for well in plate.wells]),
+        "well_id": _NUMBER if _NUMBER in images else f"Image_{WELL}",
+        "well_format": "123" if _NUMBER in images else "A01",
+        "plate_type": _type_of(plates),
         "image_path_cols": ", ".join(f"Image_PathName_{word}" for word in words),
         "image_file_cols": ", ".join(f"Image_FileName_{word}" for word in words),
         "image_names": ", ".join(words),
@@ -199,6 +202,20 @@ def _groups(images: pd.DataFrame) -> dict[str, object]:
     return found
 
 
+def _type_of(plates: Sequence[Plate]) -> str:
+    return plate_type([well for plate in plates for well in plate.wells])
+
+
+def _numbered(images: pd.DataFrame, plates: Sequence[Plate]) -> pd.DataFrame:
+    """Add numbers of the wells where a plate has a row beyond Z."""
+    kind, wells = _type_of(plates), [_place(well) for well in images[f"Image_{WELL}"]]
+    if not kind or max(row for row, _ in wells) <= 26:
+        return images
+    across = _PLATES[kind][1]
+    # A copy, for pandas warns of a column more on a table of hundreds put together.
+    return images.copy().assign(**{_NUMBER: [(row - 1) * across + column for row, column in wells]})
+
+
 def plate_type(wells: Sequence[str]) -> str:
     """Return the smallest plate that has all of some wells; empty where none is large enough.
 
@@ -207,9 +224,19 @@ def plate_type(wells: Sequence[str]) -> str:
     >>> plate_type(["A01", "H12"]), plate_type(["A13"]), plate_type(["AF48"]), plate_type(["AG01"])
     ('96', '384', '1536', '')
     """
-    rows, columns = 0, 0
-    for row, column in map(split_well, wells):
-        number = sum((ord(letter) - 64) * 26**k for k, letter in enumerate(reversed(row)))
-        rows, columns = max(rows, number), max(columns, column)
+    places = [_place(well) for well in wells]
+    rows, columns = (max(numbers) for numbers in zip(*places, strict=True))
     fitting = (name for name, (r, c) in _PLATES.items() if rows <= r and columns <= c)
     return next(fitting, "")
+
+
+def _place(well: str) -> tuple[int, int]:
+    """Return a well's row and column, from 1.
+
+    Examples
+    --------
+    >>> _place("B03"), _place("AA01")
+    ((2, 3), (27, 1))
+    """
+    row, column = split_well(well)
+    return sum((ord(letter) - 64) * 26**k for k, letter in enumerate(reversed(row))), column

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..extract import held_pass
 from ..extract.quality import FLAGS
 from ..files import read_json
@@ -68,8 +68,16 @@ class Measured:
         return str(self.asked["objects"])
 
     def plates(self) -> tuple[Plate, ...]:
-        """Open the plates that were measured, as they were then."""
-        return held_pass(self.folder)[0]
+        """Open the plates that were measured, as they were then.
+
+        Raises
+        ------
+        DataError
+            When the folder does not say where they are.
+        PlateError
+            When one is no longer there.
+        """
+        return _plates(self.folder)
 
 
 def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
@@ -106,7 +114,7 @@ def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
     if calls is not None:
         wells = _told(wells, _said(calls))
     if platemap is not None:
-        maps = [read_platemap(platemap, plate) for plate in held_pass(folder)[0]]
+        maps = [read_platemap(platemap, plate) for plate in _plates(folder)]
         wells = _told(wells, pd.concat(maps, ignore_index=True))
     fields = fields.drop(columns=[name for name in wells if name in fields and name not in places])
     run = folder / "run.json"
@@ -119,6 +127,17 @@ def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
         asked=described["settings"],
         settings=read_json(run) if run.exists() else described,
     )
+
+
+def _plates(folder: Path) -> tuple[Plate, ...]:
+    try:
+        return held_pass(folder)[0]
+    except UsageError:
+        raise DataError(
+            "does not say where its plates are (timings.json)",
+            where=str(folder),
+            remedy="copy the whole folder, or ask for profiles alone (--as profiles)",
+        ) from None
 
 
 def _check(folder: Path) -> dict[str, Any]:

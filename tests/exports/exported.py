@@ -42,11 +42,15 @@ CENTRES = {1: (12.0, 12.0), 2: (18.5, 39.5), 7: (50.5, 49.5)}
 """x and y of the middle of each object, by hand."""
 
 
-def labelled(path: Path, wells: tuple[str, ...] = ("A01", "A02", "B01", "B02")) -> Plate:
+def labelled(
+    path: Path, wells: tuple[str, ...] = ("A01", "A02", "B01", "B02"), *, more: tuple[str, ...] = ()
+) -> Plate:
     """Write a plate of three cells a field, which no other plate's numbers fit."""
-    outline = Outline(name=path.stem, rows=("A", "B"), columns=("1", "2"), channels=("DNA", "GFP"))
+    rows = ("A", "B", "Z", "AA", "AF") if more else ("A", "B")
+    columns = ("1", "2", "48") if more else ("1", "2")
+    outline = Outline(name=path.stem, rows=rows, columns=columns, channels=("DNA", "GFP"))
     rng = np.random.default_rng(5)
-    fields = [Field(well, site, "") for well in wells for site in (1, 2)]
+    fields = [Field(well, site, "") for well in (*wells, *more) for site in (1, 2)]
     with open_writer(path, outline, levels=1) as writer:
         for field in fields:
             pixels = rng.poisson(100, (2, 64, 64)).astype(np.uint16)

@@ -95,6 +95,13 @@ def test_a_folder_that_is_no_run(damage: Callable[[Path], None], said: str, meas
     assert said in str(refused.value)
 
 
+def test_a_folder_that_has_lost_where_its_plates_are(measured: Path) -> None:
+    (measured / "timings.json").unlink()
+    with pytest.raises(DataError, match=r"does not say where its plates are .*--as profiles"):
+        export(measured)
+    assert len(export(measured, kinds=["profiles"])) == 2
+
+
 def test_a_map_of_another_plate_is_refused(measured: Path, tmp_path: Path) -> None:
     platemap = tmp_path / "map.csv"
     platemap.write_text("plate,well,compound\nanother,A01,x\n")

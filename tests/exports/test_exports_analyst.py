@@ -183,10 +183,23 @@ def test_bytes_follow_from_the_folder_alone(tiny_run: Path, tmp_path: Path) -> N
         assert one.read_bytes() == two.read_bytes() == three.read_bytes(), one.name
 
 
+def test_rows_of_two_letters_are_numbered(tmp_path: Path) -> None:
+    """Analyst takes numbered wells apart by the plate's columns, and no well of two letters."""
+    plate = labelled(tmp_path / "p.zarr", wells=("A01", "B02"), more=("Z48", "AA01", "AF48"))
+    extract(plate, tmp_path / "out", SMALL)
+    asked = Asked(export(tmp_path / "out", kinds=["sqlite"])[-1])
+    assert (asked.plate_type, asked.well_format) == ("1536", "123")
+    found = asked(f"SELECT DISTINCT Image_Metadata_Well, {asked.well_id} FROM Per_Image")
+    places = {well: divmod(number - 1, 48) for well, number in found}
+    expected = {"A01": (0, 0), "B02": (1, 1), "Z48": (25, 47), "AA01": (26, 0), "AF48": (31, 47)}
+    assert places == expected
+
+
 def test_too_many_columns_are_refused_before_anything_is_written(
     tiny_plate: Path, tmp_path: Path
 ) -> None:
-    images = pd.DataFrame(np.zeros((1, 2001)), columns=[f"c{k}" for k in range(2001)])
+    images = pd.DataFrame(np.zeros((1, 2000)), columns=[f"c{k}" for k in range(2000)])
+    images.insert(0, "Image_Metadata_Well", "A01")
     with pytest.raises(DataError, match="Per_Image has 2001 columns, SQLite takes 2000"):
         write_analyst(tmp_path / "x.db", images, None, [open_plate(tiny_plate)], name="Cells")
     assert not list(tmp_path.iterdir())
