@@ -10,7 +10,7 @@
 Read in this order: `vocabulary` (the words), `plate.layout` (what a plate is), `features` (what
 TAS is), `tiles`, `extract` (the one pass), `protocols` and `splits` (honest folds), `audit` (what
 could make a path look good for the wrong reason), `models.protocol` (what a path is), `trial`
-(both paths on the folds), `compare`, `run` (all of it joined).
+(both paths on the folds), `compare`, `run` (all of it joined), `exports` (for other tools to read).
 
 Importing the package imports nothing else: a name brings its module when it is first used. So
 `models.cnn` trains and infers from a bare copy of this folder, where there is neither the compiled

@@ -120,7 +120,8 @@ def _image_sets(target: Path, measured: Measured, kinds: Sequence[str]) -> list[
     plates = measured.plates()
     name = measured.object_name
     images = image_table(measured, plates)
-    objects = object_table(measured, plates) if measured.objects is not None else None
+    some = measured.objects is not None and len(measured.objects) > 0
+    objects = object_table(measured, plates) if some else None
     files: list[Path] = []
     if "csv" in kinds:
         files.append(target / "Image.csv")

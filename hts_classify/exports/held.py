@@ -41,7 +41,7 @@ class Measured:
     fields: pd.DataFrame
     """A row a field: where it is, what is said of it, its quality figures and its features."""
     objects: pd.DataFrame | None
-    """A row an object of these fields, where objects were measured."""
+    """A row an object of these fields, where objects were measured; there may be none."""
     calls: pd.DataFrame | None
     """The predictions, where there are any."""
     wells: pd.DataFrame
@@ -106,7 +106,10 @@ def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
     objects = None
     if described["settings"]["labels"]:
         # Objects of fields that were left out afterwards are still in their table.
-        objects = _read(folder / "objects.parquet").merge(fields[places], on=places)
+        objects = _read(folder / "objects.parquet")
+        if TIMEPOINT in places and TIMEPOINT not in objects:  # those of the first alone, or none
+            objects.insert(places.index(TIMEPOINT), TIMEPOINT, 0)
+        objects = objects.merge(fields[places], on=places)
     calls = None
     if (folder / "predictions.parquet").exists():
         calls = _read(folder / "predictions.parquet")
@@ -195,8 +198,9 @@ def _listed(fields: pd.DataFrame) -> pd.DataFrame:
 def _said(calls: pd.DataFrame) -> pd.DataFrame:
     """Return what calls repeat of their wells: the plate map's columns, fold and role."""
     own = calls[(calls[LEVEL] == "well") & (calls[PATH] == calls[PATH].iloc[0])]
-    mapped = [name for name in columns_with(METADATA, own) if name not in _ORDER]
     judged = {name: f"{METADATA}{name}" for name in (FOLD, ROLE) if name in own}
+    taken = {*_ORDER, *judged.values()}
+    mapped = [name for name in columns_with(METADATA, own) if name not in taken]
     said: pd.DataFrame = own[[PLATE, WELL, *mapped, *judged]].rename(columns=judged)
     return said
 

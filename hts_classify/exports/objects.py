@@ -45,7 +45,7 @@ def object_table(measured: Measured, plates: Sequence[Plate]) -> pd.DataFrame:
     Parameters
     ----------
     measured : Measured
-        With objects.
+        With objects, at least one.
     plates : sequence of Plate
         Those that it was measured on.
 
@@ -89,12 +89,6 @@ def object_table(measured: Measured, plates: Sequence[Plate]) -> pd.DataFrame:
         measures = own[columns_with(f"{measured.object_name}_", own)]
         parts.append(
             pd.concat([places[[IMAGE_NUMBER]], own[[OBJECT]], places[names], measures], axis=1)
-        )
-    if not parts:
-        raise DataError(
-            "holds no object of a field that is left",
-            where=str(measured.folder),
-            remedy=f"look at the label image {label!r}, or extract without --labels",
         )
     table: pd.DataFrame = pd.concat(parts, ignore_index=True)
     return table.sort_values([IMAGE_NUMBER, OBJECT], ignore_index=True)

@@ -43,7 +43,11 @@ CENTRES = {1: (12.0, 12.0), 2: (18.5, 39.5), 7: (50.5, 49.5)}
 
 
 def labelled(
-    path: Path, wells: tuple[str, ...] = ("A01", "A02", "B01", "B02"), *, more: tuple[str, ...] = ()
+    path: Path,
+    wells: tuple[str, ...] = ("A01", "A02", "B01", "B02"),
+    *,
+    more: tuple[str, ...] = (),
+    labels: np.ndarray = LABELS,
 ) -> Plate:
     """Write a plate of three cells a field, which no other plate's numbers fit."""
     rows = ("A", "B", "Z", "AA", "AF") if more else ("A", "B")
@@ -55,7 +59,7 @@ def labelled(
         for field in fields:
             pixels = rng.poisson(100, (2, 64, 64)).astype(np.uint16)
             pixels += np.uint16(rng.integers(200, 900)) * (LABELS > 0)
-            writer.write(field, [pixels], labels={"cells": [LABELS]})
+            writer.write(field, [pixels], labels={"cells": [labels]})
         writer.finish(fields)
     return open_plate(path)
 

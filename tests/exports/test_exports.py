@@ -7,14 +7,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from exported import labelled
+from exported import LABELS, labelled
 
-from hts_classify import PassSettings, export, extract
+from hts_classify import PassSettings, View, export, extract, open_plate
 from hts_classify.commands import main
 from hts_classify.errors import DataError, PlatemapError, UsageError
 from hts_classify.exports.held import read_measured
+from hts_classify.plate import Field
+from hts_classify.writers import Outline, open_writer
 
 
 @pytest.fixture
@@ -134,3 +137,42 @@ def test_fields_without_numbers_are_left_out(measured: Path) -> None:
     images = pd.read_csv(export(measured, kinds=["csv"])[0])
     assert images["ImageNumber"].tolist() == list(range(3, 9))
     assert json.loads((measured / "features" / "pass.json").read_text())["plates"].keys() == {"p"}
+
+
+def test_a_plate_without_a_single_object(tmp_path: Path) -> None:
+    plate = labelled(tmp_path / "p.zarr", labels=np.zeros((64, 64), np.uint16))
+    asked = PassSettings(tile_sizes=(32,), labels="cells")
+    extract(plate, tmp_path / "out", asked)
+    files = export(tmp_path / "out")
+    assert "Cells.csv" not in [file.name for file in files]
+    assert pd.read_csv(files[0])["Count_Cells"].tolist() == [0] * 8
+    assert "classification_type = image" in files[2].read_text()
+    assert pd.read_parquet(files[-1]).empty
+
+
+def test_time_points_are_fields_of_their_own(tmp_path: Path) -> None:
+    """And where only the first has objects, the others have none."""
+    outline = Outline(name="t", rows=("A",), columns=("1",), channels=("DNA",))
+    rng = np.random.default_rng(0)
+    frames = [rng.poisson(100, (1, 64, 64)).astype(np.uint16) for _ in range(2)]
+    later = np.zeros((64, 64), np.uint16)
+    with open_writer(tmp_path / "t.zarr", outline, levels=1) as writer:
+        field = Field("A01", 1, "")
+        writer.write(field, frames, times=2, labels={"cells": [LABELS, later]})
+        writer.finish([field])
+    asked = PassSettings(tile_sizes=(32,), labels="cells")
+    extract(open_plate(tmp_path / "t.zarr", view=View(time="all")), tmp_path / "out", asked)
+    files = {file.name: file for file in export(tmp_path / "out")}
+    images = pd.read_csv(files["Image.csv"])
+    assert images["Metadata_Timepoint"].tolist() == [0, 1]
+    assert images["Count_Cells"].tolist() == [3, 0]
+    assert pd.read_csv(files["Cells.csv"])["ImageNumber"].tolist() == [1] * 3
+
+
+def test_a_map_with_words_of_ours(tiny_run: Path, tmp_path: Path) -> None:
+    """Of a run, fold and role are its own, whatever else the plate map calls so."""
+    copy = shutil.copytree(tiny_run, tmp_path / "run")
+    calls = pd.read_parquet(copy / "predictions.parquet").assign(Metadata_Fold="mine")
+    calls.to_parquet(copy / "predictions.parquet")
+    wells = pd.read_parquet(export(copy, kinds=["profiles"])[1])
+    assert set(wells["Metadata_Fold"]) == set(calls["Fold"])
