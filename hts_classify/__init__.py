@@ -10,7 +10,7 @@
 Read in this order: `vocabulary` (the words), `plate.layout` (what a plate is), `features` (what
 TAS is), `tiles`, `extract` (the one pass), `protocols` and `splits` (honest folds), `audit` (what
 could make a path look good for the wrong reason), `models.protocol` (what a path is), `trial`
-(both paths on the folds), `compare`, `run` (all of it joined).
+(both paths on the folds), `compare`, `run` (all of it joined), `exports` (for other tools to read).
 
 Importing the package imports nothing else: a name brings its module when it is first used. So
 `models.cnn` trains and infers from a bare copy of this folder, where there is neither the compiled
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .compare import compare
     from .errors import HTSError
+    from .exports import export
     from .extract import PassSettings, extract
     from .features import Rule, kernels, measure, measure_objects, pftas, tas
     from .plate import View, open_plate
@@ -44,6 +45,7 @@ __all__ = [
     "View",
     "__version__",
     "compare",
+    "export",
     "extract",
     "kernels",
     "measure",
@@ -64,6 +66,7 @@ _HOMES: Final = {
     "RunSettings": "run",
     "View": "plate",
     "compare": "compare",
+    "export": "exports",
     "extract": "extract",
     "kernels": "features",
     "measure": "features",
