@@ -11,7 +11,8 @@ from what a user names to plates, `channels` names channels and `columns` those 
 OME-Zarr: `ome` and `ome_image` understand the metadata, `storage` and `remote` get bytes from a
 folder or a URL, `zarr_chunks` says which files an array has, `zarr_codecs` and `zarr_pixels` decode
 them for `zarr_store`. HDF5: `hdf5_tree` and `hdf5_chunks` for `hdf5_store`, with `cellh5` and
-`hdf5_foreign` for others' files. Image lists: `image_files` reads the images. `fields` makes wells
+`hdf5_foreign` for others' files. Image lists: `image_files` reads the images, `image_sets` numbers
+fields as CellProfiler does. `fields` makes wells
 and sites of names.
 """
 
@@ -29,6 +30,7 @@ from .finding import find_plates
 from .hdf5 import is_hdf5, open_hdf5
 from .illumination import correct_illumination
 from .image_list import is_image_list, open_image_list
+from .image_sets import ImageSets, choose_image_sets, number_image_sets
 from .layout import Field, Missing, Plate, PlateInfo, View
 from .many import distinct
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
@@ -41,14 +43,17 @@ from .stored import StoredPlate
 __all__ = [
     "Columns",
     "Field",
+    "ImageSets",
     "Missing",
     "Plate",
     "PlateInfo",
     "View",
+    "choose_image_sets",
     "control_kinds",
     "correct_illumination",
     "find_platemap",
     "find_plates",
+    "number_image_sets",
     "open_plate",
     "open_plates",
     "platemap_path",

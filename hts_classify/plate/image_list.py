@@ -5,8 +5,8 @@
 
 The `Image_` in front may be absent, and `Metadata_` names are known in any case. A row is a field,
 or one of its time points or planes where the table counts those. Relative paths begin at the
-table's folder. Pages of a file that `Frame_` does not choose from are planes, or what OME-TIFF or
-ImageJ say they are. A file that is missing is missed when its channel is read.
+table's folder, or at `View.folder`. Pages of a file that `Frame_` does not choose from are planes,
+or what OME-TIFF or ImageJ say they are. A file that is missing is missed when its channel is read.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DataError, FieldError, PlateError
-from ..vocabulary import ALIASES, PLATE, WELL
+from ..vocabulary import ALIASES, METADATA, PLATE, WELL
 from .fields import choose_plate, make_head, natural, number_sites, place_well, split_choice
 from .image_files import Header, ImageFiles, Page, read_headers
 from .layout import Field, View
 from .ome import plate_order
 from .stored import Broken, Image, StoredPlate, make_plate
 
-__all__ = ["is_image_list", "open_image_list", "plate_names"]
+__all__ = ["RowPlace", "is_image_list", "open_image_list", "plate_names", "row_places"]
 
 _WORDS: Final = {
     "plate": ("plate", *ALIASES[PLATE]),
@@ -72,6 +72,44 @@ def plate_names(path: str | Path) -> tuple[str, ...]:
     return tuple(sorted(names, key=natural))
 
 
+class RowPlace(NamedTuple):
+    """Where a row of an image list belongs."""
+
+    number: int
+    """From 1, the first below the header; empty lines do not count."""
+    plate: str
+    well: str
+    """`B03`; nothing where the row names no well."""
+    site: str
+    time: str
+    metadata: dict[str, str]
+    """Its `Metadata_` columns."""
+
+
+def row_places(path: Path) -> tuple[RowPlace, ...]:
+    """Say of every row of an image list which plate, well, site and time point it is of."""
+    rows, words = _rows(path)
+    places: list[RowPlace] = []
+    held: dict[tuple[str, str], int] = {}
+    for number, (_, row) in enumerate(rows, start=1):
+        said = {word: row[title] for word, title in words.items()}
+        plate = said.get("plate", "")
+        try:
+            well = place_well(said)
+        except DataError:  # said when the plate is opened that it is on
+            well = ""
+        held[plate, well] = held.get((plate, well), 0) + 1
+        alone = "1" if {"t", "z"} & set(said) else str(held[plate, well])
+        metadata = {
+            bare: value
+            for title, value in row.items()
+            if (bare := title.strip().removeprefix("Image_")).startswith(METADATA)
+        }
+        site, time = said.get("site", alone), said.get("t", "")
+        places.append(RowPlace(number, plate, well, site, time, metadata))
+    return tuple(places)
+
+
 def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
     """Open a plate of TIFF or PNG files, from a CellProfiler LoadData table.
 
@@ -94,7 +132,7 @@ def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
     if "plate" in words:
         name = choose_plate(plate_names(file), chosen, where=str(file))
         rows = [(line, row) for line, row in rows if row[words["plate"]] == name]
-    table = _gather(rows, words, where=where)
+    table = _gather(rows, words, where=where, folder=Path(view.folder or file.parent))
     headers = read_headers(
         page.file if isinstance(page, Page) else page
         for sites in table.wells.values()
@@ -169,10 +207,13 @@ def _channels(titles: Sequence[str]) -> list[str]:
 
 
 def _gather(
-    rows: Sequence[tuple[int, dict[str, str]]], words: Mapping[str, str], *, where: str
+    rows: Sequence[tuple[int, dict[str, str]]],
+    words: Mapping[str, str],
+    *,
+    where: str,
+    folder: Path,
 ) -> _Table:
     """Put the files of a plate in order by well, site, time point, plane and channel."""
-    folder = split_choice(where)[0].parent
     table = _Table(_channels(list(rows[0][1])))
     for line, row in rows:
         said = {word: row[title] for word, title in words.items()}

@@ -53,6 +53,8 @@ class View:
     """Time points: one by its index, or all, each as a field of its own."""
     hdf5_path: str = ""
     """Where somebody else's HDF5 keeps a field, as `/{well}/{field}`."""
+    folder: str = ""
+    """Where relative paths of an image list begin; by default at its own folder."""
 
     def summary(self) -> dict[str, Any]:
         """Return what changes the pixels themselves (JSON): a model learned from them as they were.
