@@ -18,12 +18,14 @@ from typing import Final, NoReturn
 
 from ..errors import HTSError, PlateError, UsageError
 from . import (
+    batch,
     cellprofiler_plugin,
     compare,
     convert,
     demo,
     extract,
     info,
+    merge,
     predict,
     report,
     run,
@@ -35,6 +37,8 @@ __all__ = ["console", "main"]
 _COMMANDS: Final = {
     "run": run,
     "extract": extract,
+    "batch": batch,
+    "merge": merge,
     "predict": predict,
     "compare": compare,
     "report": report,
@@ -82,6 +86,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, rest = parser.parse_known_args(arguments)
     if rest:
         command.refuse(f"unknown argument {rest[0]!r}")
+    options.words = list(arguments[1:])
     return options
 
 

@@ -40,7 +40,7 @@ _LEFT_BY_A_PASS: Final = frozenset(
     {
         *("features", "features.parquet", "quality.parquet", "failures.csv", "timings.json"),
         *("tiles.zarr", "objects", "objects.parquet", "crops", "crops.parquet", "crops.zarr"),
-        PARTS,
+        *(PARTS, PART),
     }
 )
 
@@ -95,6 +95,11 @@ def part_name(image_sets: Iterable[int]) -> str:
     """
     numbers = sorted(image_sets)
     return f"{numbers[0]:05d}-{numbers[-1]:05d}"
+
+
+def default_part(out: Path, image_sets: Iterable[int]) -> Path:
+    """Return the folder of a part for which none was named."""
+    return out / PARTS / part_name(image_sets)
 
 
 def part_of(
@@ -155,7 +160,7 @@ def restricted(tasks: Sequence[Task], part: Part, *, together: bool) -> list[Tas
     return own
 
 
-def adopt(folder: Path, description: dict[str, Any]) -> frozenset[str]:
+def adopt(folder: Path, description: dict[str, Any], *, is_part: bool = False) -> frozenset[str]:
     """Return the names of what a pass left in a folder, for a run to go on from.
 
     Parameters
@@ -164,6 +169,8 @@ def adopt(folder: Path, description: dict[str, Any]) -> frozenset[str]:
         A run directory, or what is to be one.
     description : dict
         The pass that the run wants (`plan`).
+    is_part : bool, optional
+        It wants a part of it.
 
     Returns
     -------
@@ -178,8 +185,12 @@ def adopt(folder: Path, description: dict[str, Any]) -> frozenset[str]:
     file = folder / "features" / DESCRIPTION
     if (folder / "run.json").exists() or not file.exists():
         return frozenset()
-    if (folder / PART).exists():
-        return frozenset({*_LEFT_BY_A_PASS, PART})  # the pass says whether it is the one meant
+    if (folder / PART).exists() and not is_part:
+        raise UsageError(
+            "holds a part of a pass",
+            where=str(folder),
+            remedy="hts-classify merge joins parts; or name another folder with -o",
+        )
     held = read_json(file)
     held["settings"]["exclude_flagged"] = description["settings"]["exclude_flagged"]
     if differs := difference(held, description):
