@@ -216,7 +216,7 @@ def test_fields_that_have_changed_since_are_missing(tiny_plate: Path, tmp_path: 
     do_parts([open_plate(copy)], tmp_path / "out")
     chunk = sorted(copy.glob("*/*/0/0/c/0/0/0"))[-1]
     shutil.copy(sorted(copy.glob("*/*/0/0/c/0/0/0"))[0], chunk)
-    with pytest.raises(IncompleteError, match="1 of 24 image sets .*: 23 "):
+    with pytest.raises(IncompleteError, match=r"1 of 24 image sets .*: 23 "):
         merge(tmp_path / "out")
 
 

@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from ..extract.batches import by_groups, by_number
     from ..files import place
     from ..run import default_out
+    from ..seen import check_crops
 
     progress = TerminalProgress()
     if options.group_by and options.images_per_batch is not None:
@@ -82,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("no plates", remedy="name one or more")
     plates, settings = extract.asked(options, plates)
     description = plan(plates, settings)[2]
+    check_crops(plates, settings, remedy="ask for others: --crop-size, --crops-per-field, --labels")
     out = str(options.output or default_out(plates[0].path))
     check_folder(place(out), description)
     if options.group_by:

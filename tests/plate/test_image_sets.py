@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -197,4 +198,4 @@ def test_numbers_that_mean_nothing_are_refused() -> None:
 def test_runs_hold_what_was_put_into_them(numbers: set[int]) -> None:
     runs = ranges(numbers)
     assert [n for a, b in runs for n in range(a, b + 1)] == sorted(numbers)
-    assert all(b + 1 < a for (_, b), (a, _) in zip(runs, runs[1:], strict=False))
+    assert all(b + 1 < a for (_, b), (a, _) in pairwise(runs))
