@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from hts_classify.errors import DataError, HTSError, UsageError
 from hts_classify.extract import merge as merging
 from hts_classify.extract.batches import by_groups, by_number
 from hts_classify.extract.merge import IncompleteError, merge
+from hts_classify.files import place
 from hts_classify.plate import ImageSets, Plate
 from hts_classify.predict import PredictSettings, predict
 from hts_classify.run import RunSettings, run
@@ -293,6 +296,55 @@ def test_a_merge_that_stops_anywhere_is_repeated(
     assert not list(parts.rglob(".*.part"))
     merge(parts)
     extract(plate, tmp_path / "one")
+    assert hashes(parts) == hashes(tmp_path / "one")
+
+
+def test_parts_on_an_object_store_are_merged_there(
+    bucket: str, tiny_plate: Path, tmp_path: Path
+) -> None:
+    plate = open_plate(tiny_plate)
+    for first, last in HALVES:
+        wanted = ImageSets(first=first, last=last)
+        extract(plate, f"{bucket}/out/parts/{first}", image_sets=wanted)
+    merge(f"{bucket}/out", remove_parts=True)
+    out = place(f"{bucket}/out")
+    extract(plate, tmp_path / "one")
+    for name in ("features.parquet", "quality.parquet", "tiles.zarr/128/c.7.0.0.0"):
+        assert (out / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    with pytest.raises(UsageError, match="holds no parts"):
+        merge(f"{bucket}/out")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hts_classify.extract.merge import merge
+
+left, replace = int(sys.argv[2]), Path.replace
+
+
+def counted(self, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+
+Path.replace = counted
+merge(sys.argv[1])
+"""
+
+
+def test_a_merge_that_is_killed_between_two_files_is_repeated(
+    parts: Path, tiny_plate: Path, tmp_path: Path
+) -> None:
+    for moment in (5, 31, 42):  # among tiles and shards, and between the tables
+        command = [sys.executable, "-c", KILLED, str(parts), str(moment)]
+        assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == -9
+    assert list(parts.glob("**/.*.part"))
+    merge(parts)
+    extract(open_plate(tiny_plate), tmp_path / "one")
     assert hashes(parts) == hashes(tmp_path / "one")
 
 

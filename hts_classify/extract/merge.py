@@ -129,8 +129,15 @@ def merge(
     say(f"{len(parts)} parts, {len(numbers)} image sets: each is there once")
     if remove_parts:
         for one in parts:
-            rmtree(one.folder)
+            _remove(one.folder)
     return extraction
+
+
+def _remove(folder: Path) -> None:
+    if isinstance(folder, Path):
+        rmtree(folder)
+    else:  # on an object store
+        folder.rmdir(recursive=True)
 
 
 def _parts(folder: Path) -> list[_Held]:

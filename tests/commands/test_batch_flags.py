@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hts_classify import open_plate
 from hts_classify.commands import main
 
 
@@ -193,3 +194,20 @@ def test_predict_calls_the_wells_that_are_meant(
     late = tmp_path / "late"
     assert main([*arguments[:4], "-o", str(late), "-f", "99", "--device", "cpu"]) == 2
     assert not late.exists()
+
+
+def test_predict_goes_on_from_what_was_read_for_its_models(
+    tiny_plate: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, out = str(tiny_run / "models"), str(tmp_path / "out")
+    assert main(["batch", str(tiny_plate), "--models", models, "-o", out]) == 0
+    part = ["-l", "64", "-o", f"{out}/parts/1"]
+    assert main(["extract", str(tiny_plate), "--models", models, *part]) == 0
+    assert main(["merge", out]) == 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a field is read")
+
+    monkeypatch.setattr(type(open_plate(tiny_plate)), "read", refuse)
+    assert main(["predict", models, str(tiny_plate), "-o", out, "--device", "cpu"]) == 0
+    assert (tmp_path / "out" / "predictions.csv").exists()
