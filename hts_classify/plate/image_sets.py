@@ -2,8 +2,10 @@
 
 The meaning is that of CellProfiler 4.2.8 (`Pipeline.run`, `Pipeline.group`): `-f` and `-l` count
 from 1 over the whole table and include both ends, `-g` takes what equals all of its keys, and
-together they take what both take; `-l` may lie past the end. Where CellProfiler would do nothing
-at all without a word, this is an error that says what there is.
+together they take what both take; `-l` may lie past the end. Where nothing is left CellProfiler
+ends with an `IndexError`; here the error says what there is. A pipeline that groups image sets
+numbers them group after group; the numbers here are the table's rows, as without grouping, and
+are the same where the table stands in the order of its groups. `-g` needs no such pipeline.
 """
 
 from __future__ import annotations
