@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
@@ -21,7 +22,22 @@ from typing import Any, Final
 
 from .errors import DataError, UsageError
 
-__all__ = ["absolute", "claim", "digest", "place", "read_json", "sweep", "whole", "write_json"]
+__all__ = [
+    "PARTS",
+    "absolute",
+    "again",
+    "claim",
+    "difference",
+    "digest",
+    "place",
+    "read_json",
+    "sweep",
+    "whole",
+    "write_json",
+]
+
+PARTS: Final = "parts"
+"""Folder in a run directory where parts of a pass are, each in a run directory of its own."""
 
 _LEFT: Final = re.compile(r"\..+\.\d+-\d+\.part|\.stop-[0-9a-f]{32}")
 """Names of files that `whole` was writing to, and of the one by which a pass stops its workers."""
@@ -102,9 +118,34 @@ def sweep(folder: Path) -> None:
     ['.mine.part', 'calls.csv']
     """
     if isinstance(folder, Path):
-        for inside, _, names in os.walk(folder):  # a million tiles: pathlib would take long
+        for inside, folders, names in os.walk(folder):  # a million tiles: pathlib would take long
+            if Path(inside) == folder and PARTS in folders:
+                folders.remove(PARTS)  # others may be at work on them
             for name in filter(_LEFT.fullmatch, names):
                 Path(inside, name).unlink(missing_ok=True)
+
+
+def again(source: Path, target: Path) -> None:
+    """Give a file that nobody writes to a second name, or copy it where that cannot be.
+
+    Every file here is replaced whole, never written into, so that two names of one file do not
+    meddle with each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a").write_text("B03")
+    >>> again(folder / "a", folder / "more" / "b")
+    >>> (folder / "more" / "b").read_text()
+    'B03'
+    """
+    with whole(target) as part:
+        try:
+            os.link(source, part)
+        except (OSError, TypeError, AttributeError):  # another disk, or an object store
+            with source.open("rb") as held, part.open("wb") as copy:
+                shutil.copyfileobj(held, copy)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -154,7 +195,7 @@ def digest(*parts: Any) -> str:
     return sha.hexdigest()[:16]
 
 
-def claim(path: Path, settings: Mapping[str, Any]) -> None:
+def claim(path: Path, settings: Mapping[str, Any], *, beside: Container[str] = ()) -> None:
     """Write down what a folder is for, or check that it is for the same thing.
 
     Parameters
@@ -163,6 +204,8 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
         The JSON file that holds the settings; written when the folder is new or empty.
     settings : mapping
         JSON types only.
+    beside : container of str, optional
+        Names that the folder may hold already.
 
     Raises
     ------
@@ -174,7 +217,9 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError("is not a folder", where=str(folder), remedy=remedy)
     if not path.exists():
-        if folder.is_dir() and any(not held.name.startswith(".") for held in folder.iterdir()):
+        if folder.is_dir() and any(
+            not held.name.startswith(".") and held.name not in beside for held in folder.iterdir()
+        ):
             raise UsageError(
                 f"is not empty, and no {path.name} says what it holds",
                 where=str(folder),
@@ -182,15 +227,27 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
             )
         write_json(path, settings)
         return
-    held = _leaves(read_json(path))
-    wanted = _leaves(json.loads(json.dumps(settings)))
-    for key in sorted({*wanted, *held}):
-        if held.get(key) != wanted.get(key):
-            raise UsageError(
-                f"holds another run: {key} was {held.get(key)!r} and is now {wanted.get(key)!r}",
-                where=str(folder),
-                remedy=f"{remedy}, or delete this one",
-            )
+    if differs := difference(read_json(path), settings):
+        raise UsageError(
+            f"holds another run: {differs}",
+            where=str(folder),
+            remedy=f"{remedy}, or delete this one",
+        )
+
+
+def difference(held: Any, wanted: Any) -> str:
+    """Say what the first setting is by which two descriptions differ; nothing where none does.
+
+    Examples
+    --------
+    >>> difference({"seed": 0, "cnn": {"epochs": 3}}, {"seed": 0, "cnn": {"epochs": 4}})
+    'cnn.epochs was 3 and is now 4'
+    """
+    was, is_now = _leaves(held), _leaves(json.loads(json.dumps(wanted)))
+    for key in sorted({*is_now, *was}):
+        if was.get(key) != is_now.get(key):
+            return f"{key} was {was.get(key)!r} and is now {is_now.get(key)!r}"
+    return ""
 
 
 def _leaves(content: Any, name: str = "") -> dict[str, Any]:

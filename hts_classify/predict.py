@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from .cascade import CASCADE
 from .cascading import Unsure, with_cascade
 from .controls import controls_of, negative_controls
-from .errors import DesignError, ModelError, UsageError
-from .extract import Extraction, PassSettings, extract
+from .errors import DesignError, ModelError, PlateError, UsageError
+from .extract import Extraction, PassSettings, adopt, extract, plan
+from .extract.parts import part_of
 from .files import claim, digest
 from .models import device_name, load
 from .models.card import damaged, read_card
 from .plate import (
     Columns,
+    ImageSets,
     Plate,
     View,
     find_platemap,
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 
     from .models.protocol import Classifier, Inputs
 
-__all__ = ["PredictSettings", "predict"]
+__all__ = ["PredictSettings", "as_learned", "predict"]
 
 _KEYS = (
     "aggregate",
@@ -97,6 +99,9 @@ class PredictSettings:
     cascade: bool = False
     """Have the CNN look only at wells of which TAS + SVM is unsure, by the threshold that the
     models' run chose; rows of the path `cascade` are what is then called."""
+    image_sets: ImageSets | None = None
+    """Call only what these image sets show; all by default. The folder is then a part that `merge`
+    joins with others, for a call of the whole plate to go on from without reading it."""
 
 
 def predict(
@@ -155,10 +160,7 @@ def predict(
     waiting = [model for model in trained if model.needs_controls]
     platemap = _platemap(path, settings) if waiting else None
     wells = _controls(platemap, plate, settings, waiting) if platemap else None
-    asked = PassSettings(
-        scale=(card["tile_scale"][0], card["tile_scale"][1]),
-        **{name: card[name] for name in _MEASURED},
-    )
+    asked = _asked(card)
     check_crops([plate], asked, remedy="the models learned from such crops; train on this plate")
     for note in plate.notes:
         progress.note(note)
@@ -166,20 +168,36 @@ def predict(
         if own != (learned := card["view"].get(what)):
             progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")
     progress.note(f"the CNN runs on {device_name(settings.device)}")
-    _claim(out, plate, card, models, settings, aggregate, platemap)
+    part = part_of(out, [plate], settings.image_sets, retry_failed=False)
+    held = adopt(out, plan([plate], asked)[2], is_part=part is not None)
+    _claim(out, plate, card, models, settings, aggregate, platemap, held)
     # A scale that controls set is known when all of them are read; what TAS is unsure of, later.
     streamed = [model for model in trained if model not in waiting]
     if unsure and trained[0] in waiting:
         streamed = []
     stream = Stream(streamed, plate, out, asked, device=settings.device, gate=unsure)
-    with progress.stage("reading and calling", len(plate.fields), "fields") as advance:
+    fields = len(part.rows) if part else len(plate.fields)
+    with progress.stage("reading and calling", fields, "fields") as advance:
 
         def on_well(_plate: str, well: str, cost: dict[str, float]) -> None:
             advance(int(cost["fields"]), int(cost["bytes"]))
             stream.done(well)
 
         with stream.scoring():
-            extraction = extract(plate, out, asked, on_well=on_well, say=progress.note)
+            extraction = extract(
+                plate,
+                out,
+                asked,
+                image_sets=settings.image_sets,
+                on_well=on_well,
+                say=progress.note,
+            )
+            if not len(extraction.features):
+                raise PlateError(
+                    f"none of the fields of {settings.image_sets} can be used",
+                    where=plate.path,
+                    remedy=f"{out / 'failures.csv'} says why for each",
+                )
     extraction, tiles = keep_seen(out, asked, extraction)
     names = [model.name for model in streamed]
     found = dict(zip(names, stream.scores(extraction.features, tiles), strict=True))
@@ -341,6 +359,7 @@ def _claim(
     settings: PredictSettings,
     aggregate: str,
     platemap: Path | None,
+    held: frozenset[str],
 ) -> None:
     """Write down what the folder is for, or check that it is for that."""
     used = (".json", ".parquet", ".safetensors", ".skops")  # not what is written for people
@@ -358,6 +377,7 @@ def _claim(
             "cascade": settings.cascade,
             "platemap": digest(platemap) if platemap else "",
         },
+        beside=held,
     )
 
 
@@ -412,6 +432,40 @@ def _scaled(
             )
         controls = controls_of(model.name, features, tiles, wells)
     return scored(model, features, tiles, rows, controls)
+
+
+def as_learned(
+    models: str | Path, plates: Sequence[Plate], *, exclude_flagged: bool = False
+) -> tuple[tuple[Plate, ...], PassSettings]:
+    """Return plates as models see them, and what a pass is asked for that `predict` goes on from.
+
+    Parameters
+    ----------
+    models : path
+        `models/` of a run directory.
+    plates : sequence of Plate
+    exclude_flagged : bool, optional
+        Leave out flagged fields.
+
+    Raises
+    ------
+    ModelError
+        When a plate lacks a channel of theirs or has other pixels.
+    """
+    folder = Path(models)
+    card = _card(folder)
+    for plate in plates:
+        _check(plate, card, folder)
+    shown = tuple(select_channels(plate, card["channels"]) for plate in plates)
+    return shown, replace(_asked(card), exclude_flagged=exclude_flagged)
+
+
+def _asked(card: dict[str, Any]) -> PassSettings:
+    """Say what the pass is asked for, so that models see what they learned from."""
+    return PassSettings(
+        scale=(card["tile_scale"][0], card["tile_scale"][1]),
+        **{name: card[name] for name in _MEASURED},
+    )
 
 
 def _card(models: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .controls import negative_controls, usable_controls
 from .errors import DataError, DesignError, UsageError
-from .extract import PassSettings, Scheduler, plan
+from .extract import PassSettings, Scheduler, adopt, plan
 from .extract.engines import cores
 from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
@@ -150,7 +150,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     weights = _weights(settings.cnn)
     plates = open_plates(paths, view=settings.view)
     asked = _asked(settings)
-    shapes = plan(plates, asked)[1]
+    _, shapes, pass_ = plan(plates, asked)
     check_crops(plates, asked, remedy="ask for others: --labels, --crop-size, --crops-per-field")
     _check_tiles(asked, shapes.tiles[0], settings.cnn)
     platemaps = [_platemap(path, settings) for path in paths]
@@ -198,7 +198,7 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
     if weights:
         description["settings"]["cnn"]["weights"] = weights.name
         description["weights"] = digest(weights)
-    claim(out / "run.json", description)
+    claim(out / "run.json", description, beside=adopt(out, pass_))
     machine = ", ".join(machines)
     timings = Timings(out / "timings.json")
     timings.note(

@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from ..errors import HTSError, PlateError, UsageError
 from . import (
+    batch,
     cellprofiler_plugin,
     compare,
     convert,
@@ -25,6 +26,7 @@ from . import (
     export,
     extract,
     info,
+    merge,
     predict,
     report,
     run,
@@ -36,6 +38,8 @@ __all__ = ["console", "main"]
 _COMMANDS: Final = {
     "run": run,
     "extract": extract,
+    "batch": batch,
+    "merge": merge,
     "predict": predict,
     "compare": compare,
     "report": report,
@@ -84,6 +88,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, rest = parser.parse_known_args(arguments)
     if rest:
         command.refuse(f"unknown argument {rest[0]!r}")
+    options.words = list(arguments[1:])
     return options
 
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .batch_flags import add_batch_flags, image_sets_of, settle, supervised
 from .plates import add_plate_options, add_view_options, open_plates
 from .terminal import TerminalProgress, left_out, plain_warnings
+
+if TYPE_CHECKING:
+    from ..extract import PassSettings
+    from ..plate import Plate
 
 __all__ = [
     "add_crop_options",
     "add_engine_options",
     "add_pass_options",
+    "add_reading_options",
+    "asked",
     "prepare_parser",
+    "ratio",
     "run",
     "sizes",
 ]
@@ -26,22 +36,42 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--output",
         help="folder or URL for the results (default: <plate>-hts beside the plate)",
     )
-    add_pass_options(parser)
     parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="read only the fields that could not be read, as the pass in -o was asked to",
+    )
+    add_batch_flags(parser)
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add how plates are read, by whatever command that is: `asked` makes something of it."""
+    add_pass_options(parser)
+    tiles = parser.add_mutually_exclusive_group()
+    tiles.add_argument(
         "--tile-size",
         type=sizes,
         default=(128,),
         metavar="N,…",
         help="longest side of a tile in pixels; one or more (default 128)",
     )
+    tiles.add_argument(
+        "--tile-scale",
+        type=ratio,
+        metavar="N/M",
+        help="instead, a tile's pixels over a field's; 1/8 is what a run takes unless it is told"
+        " otherwise",
+    )
+    tiles.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="read as these models were given their plates, for predict to go on from",
+    )
     add_crop_options(parser, "full-resolution crops")
     parser.add_argument(
         "--objects", default="Cells", help="what its objects are called (default Cells)"
-    )
-    parser.add_argument(
-        "--retry-failed",
-        action="store_true",
-        help="read only the fields that could not be read, as the pass in -o was asked to",
     )
     add_engine_options(parser)
     add_view_options(parser)
@@ -114,37 +144,85 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def ratio(text: str) -> tuple[int, int]:
+    """Take `1/8` apart.
+
+    Examples
+    --------
+    >>> ratio("1/8")
+    (1, 8)
+    """
+    over, mark, under = text.partition("/")
+    if not (mark and over.isdecimal() and under.isdecimal() and 0 < int(over) <= int(under)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as 1/8")
+    return int(over), int(under)
+
+
+def asked(
+    options: argparse.Namespace, plates: tuple[Plate, ...]
+) -> tuple[tuple[Plate, ...], PassSettings]:
+    """Return what `add_reading_options` was given: the plates as they are read, and how."""
+    from ..extract import PassSettings
+
+    if options.models:
+        from ..predict import as_learned
+
+        return as_learned(options.models, plates, exclude_flagged=options.exclude_flagged)
+    settings = PassSettings(
+        features=options.features,
+        full_scale=options.full_scale,
+        tile_sizes=options.tile_size,
+        scale=options.tile_scale,
+        labels=options.labels,
+        objects=options.objects,
+        crops=options.crops,
+        crop_size=options.crop_size,
+        crops_per_field=options.crops_per_field,
+        exclude_flagged=options.exclude_flagged,
+    )
+    return plates, settings
+
+
 def run(options: argparse.Namespace) -> int:
     """Do the pass and say where its results are."""
-    from ..extract import PassSettings, extract, held_pass
+    return supervised(options, _run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ..extract import extract, held_pass
+    from ..extract.parts import default_part
     from ..files import place
+    from ..plate import choose_image_sets
     from ..run import default_out
 
-    progress = TerminalProgress()
+    progress = TerminalProgress(options.log_level)
+    wanted = image_sets_of(options)
     if options.retry_failed:
         if options.output is None:
             raise UsageError("--retry-failed without -o", remedy="name the folder of the pass")
+        if wanted:
+            raise UsageError(
+                f"--retry-failed with {wanted}", remedy="the folder knows which are its own"
+            )
         plates, settings = held_pass(options.output)
     else:
+        options.plates = settle(options)
         plates = open_plates(options)
         if not plates:
             raise UsageError("no plates", remedy="name one or more")
-        settings = PassSettings(
-            features=options.features,
-            full_scale=options.full_scale,
-            tile_sizes=options.tile_size,
-            labels=options.labels,
-            objects=options.objects,
-            crops=options.crops,
-            crop_size=options.crop_size,
-            crops_per_field=options.crops_per_field,
-            exclude_flagged=options.exclude_flagged,
-        )
+        plates, settings = asked(options, plates)
+    fields = sum(len(plate.fields) for plate in plates)
     out = place(options.output) if options.output else default_out(plates[0].path)
+    if wanted:
+        chosen = choose_image_sets(plates, wanted)
+        fields = len(chosen)
+        out = out if options.output else default_part(out, chosen.values())
     for note in dict.fromkeys(note for plate in plates for note in plate.notes):
         progress.note(note)
-    fields = sum(len(plate.fields) for plate in plates)
-    with plain_warnings(), progress.stage("reading", fields, "fields") as advance:
+    with (
+        plain_warnings(options.log_level),
+        progress.stage("reading", fields, "fields") as advance,
+    ):
         result = extract(
             plates,
             out,
@@ -152,6 +230,7 @@ def run(options: argparse.Namespace) -> int:
             scheduler=options.scheduler,
             workers=options.workers,
             retry_failed=options.retry_failed,
+            image_sets=wanted,
             on_well=lambda _plate, _well, cost: advance(int(cost["fields"]), int(cost["bytes"])),
             say=progress.note,
         )
@@ -160,4 +239,4 @@ def run(options: argparse.Namespace) -> int:
         f"{len(result.features)} fields of {len(plates)} plate{'s' * (len(plates) > 1)}"
         f" in {out}" + (f"; {flagged} flagged, see quality.parquet" if flagged else "")
     )
-    return left_out(result.failures, out)
+    return left_out(result.failures, out, options.log_level)

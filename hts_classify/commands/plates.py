@@ -37,6 +37,7 @@ def add_plate_options(
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
     """Add which part of a plate is looked at, and how."""
+    parser.set_defaults(folder="")  # `-i` beside `--data-file` gives one
     view = parser.add_argument_group("what is looked at")
     view.add_argument(
         "--channels",
@@ -106,6 +107,7 @@ def view_of(options: argparse.Namespace) -> View:
         z=options.z,
         time=options.time,
         hdf5_path=options.hdf5_path,
+        folder=options.folder,
     )
 
 

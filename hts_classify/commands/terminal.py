@@ -6,6 +6,7 @@ its bar.
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,11 +25,23 @@ __all__ = ["TerminalProgress", "left_out", "plain", "plain_warnings"]
 
 
 class TerminalProgress(Progress):
-    """Bars and notes on standard error; where that is no terminal, lines instead of bars."""
+    """Bars and notes on standard error; where that is no terminal, lines instead of bars.
+
+    Parameters
+    ----------
+    level : int
+        What is shown, by Python's levels: above `INFO` none of it.
+    """
+
+    def __init__(self, level: int = logging.INFO) -> None:
+        self._silent = level > logging.INFO
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Draw a bar for `total` steps, with speeds where the steps have a unit."""
+        if self._silent:
+            yield lambda steps, size=0: None
+            return
         if not sys.stderr.isatty():
             with _line(name, unit) as advance:
                 yield advance
@@ -66,7 +79,8 @@ class TerminalProgress(Progress):
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(plain(text), file=sys.stderr)
+        if not self._silent:
+            print(plain(text), file=sys.stderr)
 
 
 @contextmanager
@@ -101,8 +115,8 @@ def _spelt(seconds: float) -> str:
 
 
 @contextmanager
-def plain_warnings() -> Iterator[None]:
-    """Print our own warnings as one line each, without the place in the code."""
+def plain_warnings(level: int = logging.INFO) -> Iterator[None]:
+    """Print our own warnings as one line each, without the place in the code; by `level`."""
 
     def show(
         message: Warning | str,
@@ -120,6 +134,8 @@ def plain_warnings() -> Iterator[None]:
     default = warnings.showwarning
     with warnings.catch_warnings():
         warnings.showwarning = show
+        if level > logging.WARNING:
+            warnings.simplefilter("ignore", HTSWarning)
         yield
 
 
@@ -134,12 +150,13 @@ def plain(name: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
-def left_out(failures: pd.DataFrame, folder: object) -> int:
+def left_out(failures: pd.DataFrame, folder: object, level: int = logging.INFO) -> int:
     """Say what was left out, and return the exit code that says so."""
     if failures.empty:
         return 0
-    print(
-        f"hts-classify: {count_failures(failures)} left out; {folder}/failures.csv says why",
-        file=sys.stderr,
-    )
+    if level <= logging.WARNING:
+        print(
+            f"hts-classify: {count_failures(failures)} left out; {folder}/failures.csv says why",
+            file=sys.stderr,
+        )
     return 3

@@ -2,38 +2,37 @@
 
 ::
 
-    plates ─► plan ─► resume: what is kept? ─► engines: one task a well ─► tables
-                                                 └ work: read ─► measure, downscale ─► shard
+    plates ─► plan ─► tasks ─► resume: what is kept? ─► engines: one task a well ─► tables
+                        └ parts: which?                  └ work: read ─► measure, downscale ─► shard
 
 Dask runs one task a well, with one field in memory at a time: on threads, processes or a
 cluster (`engines`). A well's result is a shard of its own, `features/<plate>/<well>.parquet`, so
 that a pass that was killed goes on where it stopped; the shards then become tables,
 `features.parquet`, `quality.parquet` and, where they were asked for, `objects.parquet` and
 `crops.parquet`. `failures.csv` lists every field that was left out. Seconds and bytes are kept by
-kind, so that a comparison can charge reading, TAS and tiles separately.
+kind, so that a comparison can charge reading, TAS and tiles separately. `parts` are passes that
+do some of the fields, and `merge` joins them into what one pass would have left.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from ..errors import UsageError
-from ..features import Rule
 from ..files import absolute, place, read_json, sweep, write_json
-from ..plate import Plate, View, open_plate
+from ..plate import ImageSets, Plate, View, open_plate
 from ..plate.many import distinct
-from ..tiles import TileStore
 from ..timings import Timings, stopwatch
 from .engines import Done, Scheduler, compute, interruptible
+from .parts import DESCRIPTION, adopt, claim_part, part_of, restricted
 from .resume import failed_only, todo
-from .settings import TILE_SIZE, PassSettings, Shapes, key_of, plan
+from .settings import TILE_SIZE, PassSettings, plan
 from .tables import Extraction, collect
-from .work import Job, Place, Task, WellCost
+from .tasks import job_of, make_stores, tasks_of
+from .work import Job, Task, WellCost
 
 __all__ = [
     "TILE_SIZE",
@@ -41,12 +40,12 @@ __all__ = [
     "PassSettings",
     "Scheduler",
     "WellCost",
+    "adopt",
+    "check_folder",
     "extract",
     "held_pass",
     "plan",
 ]
-
-_DESCRIPTION = "pass.json"
 
 
 def extract(
@@ -57,6 +56,7 @@ def extract(
     scheduler: Scheduler = "threads",
     workers: int | None = None,
     retry_failed: bool = False,
+    image_sets: ImageSets | None = None,
     timings: Timings | None = None,
     on_well: Callable[[str, str, dict[str, float]], None] | None = None,
     say: Callable[[str], None] = lambda _text: None,
@@ -80,6 +80,9 @@ def extract(
         Threads or processes; by default one a core.
     retry_failed : bool, optional
         Read nothing but the fields that could not be read.
+    image_sets : ImageSets, optional
+        Do a part of the pass: these fields. The folder then holds that part and nothing else,
+        and `merge` joins the parts of a pass into what one call would have left.
     timings : Timings, optional
         Where seconds and bytes of each well go; by default `timings.json` in the folder.
     on_well : callable, optional
@@ -95,8 +98,8 @@ def extract(
     Raises
     ------
     UsageError
-        When plates do not go together, the scheduler does not answer, or there is nothing of
-        which the failed fields could be read again.
+        When plates do not go together, the scheduler does not answer, there is nothing of which
+        the failed fields could be read again, or no image set is meant.
     PlateError
         When no field could be read.
     KeyboardInterrupt
@@ -120,24 +123,32 @@ def extract(
     if not plates:
         raise UsageError("no plates", remedy="name one or more")
     rule, shapes, description = plan(plates, settings)
-    _check_folder(folder, description, retry_failed=retry_failed)
-    job = _job(plates, folder, settings, rule, shapes, description)
+    check_folder(folder, description, retry_failed=retry_failed)
+    wells = tasks_of(plates)
+    part = part_of(folder, plates, image_sets, retry_failed=retry_failed)
+    if part:
+        wells = restricted(wells, part, together=settings.is_together)
+        claim_part(folder, part)
+    job = job_of(plates, folder, settings, rule, shapes, description)
+    make_stores(job)
     sweep(folder)
-    wells = _tasks(plates)
-    tasks, changed = (failed_only(job, wells), 0) if retry_failed else todo(job, wells)
-    kept = sum(len(plate.fields) for plate in plates) - sum(len(task.todo) for task in tasks)
+    if retry_failed:
+        tasks, changed = failed_only(job, wells), 0
+    else:
+        tasks, changed = todo(job, wells, thorough=part is not None)
+    kept = sum(len(well.places) for well in wells) - sum(len(task.todo) for task in tasks)
     if kept:
         say(f"{kept} fields are kept from an earlier pass")
     if changed:
         say(f"{changed} fields have changed since an earlier pass, and are read again")
-    write_json(folder / "features" / _DESCRIPTION, description)
+    write_json(folder / "features" / DESCRIPTION, description)
     timings = timings or Timings(folder / "timings.json")
     timings.note(cost={"plates": [[plate.name, absolute(plate.path)] for plate in plates]})
     timings.save()
     costs = _run(job, tasks, scheduler, workers, timings, on_well, say)
     if tasks:
         sweep(folder)  # of workers that were lost
-    return collect(job, wells, costs)
+    return collect(job, wells, costs, is_part=part is not None)
 
 
 def held_pass(out: str | Path) -> tuple[tuple[Plate, ...], PassSettings]:
@@ -151,7 +162,7 @@ def held_pass(out: str | Path) -> tuple[tuple[Plate, ...], PassSettings]:
         When a plate is no longer where it was.
     """
     folder = place(out)
-    file = folder / "features" / _DESCRIPTION
+    file = folder / "features" / DESCRIPTION
     where = Timings(folder / "timings.json").content.get("plates", [])
     if not file.exists() or not where:
         raise UsageError("holds no pass", where=str(out), remedy="run one without --retry-failed")
@@ -161,12 +172,12 @@ def held_pass(out: str | Path) -> tuple[tuple[Plate, ...], PassSettings]:
     return plates, PassSettings.from_json(held["settings"])
 
 
-def _check_folder(folder: Path, description: dict[str, Any], *, retry_failed: bool) -> None:
+def check_folder(folder: Path, description: dict[str, Any], *, retry_failed: bool = False) -> None:
     """Refuse a folder whose results must not be replaced, before anything is written."""
     remedy = "name another folder with -o"
     if folder.exists() and not folder.is_dir():
         raise UsageError("is not a folder", where=str(folder), remedy=remedy)
-    file = folder / "features" / _DESCRIPTION
+    file = folder / "features" / DESCRIPTION
     if not file.exists():
         if retry_failed:
             raise UsageError(
@@ -186,39 +197,6 @@ def _check_folder(folder: Path, description: dict[str, Any], *, retry_failed: bo
             where=str(folder),
             remedy=remedy,
         )
-
-
-def _job(
-    plates: tuple[Plate, ...],
-    out: Path,
-    settings: PassSettings,
-    rule: Rule,
-    shapes: Shapes,
-    description: dict[str, Any],
-) -> Job:
-    """Make the stores of tiles, and what a worker is told."""
-    fields = sum(len(plate.fields) for plate in plates)
-    for size, shape in zip(shapes.names, shapes.tiles, strict=True):
-        TileStore.create(
-            out / "tiles.zarr",
-            size,
-            (fields, len(plates[0].channels), *shape),
-            kind="uint16" if plates[0].dtype == "uint16" else "float32",
-        )
-    keys = tuple(key_of(description, plate.name) for plate in plates)
-    stop = str(out / f".stop-{uuid4().hex}")
-    return Job(plates, str(out), settings, rule, shapes, keys, stop)
-
-
-def _tasks(plates: Sequence[Plate]) -> list[Task]:
-    """Make a task of each well, and give each field its row."""
-    tasks, row = [], 0
-    for number, plate in enumerate(plates):
-        for _, fields in groupby(plate.fields, key=lambda field: field.well):
-            places = tuple(Place(field, row + k) for k, field in enumerate(fields))
-            tasks.append(Task(number, places, frozenset(at.row for at in places)))
-            row += len(places)
-    return tasks
 
 
 def _run(

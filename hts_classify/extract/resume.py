@@ -7,25 +7,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..errors import FieldError, UsageError
+from ..errors import DataError, FieldError, UsageError
 from ..files import place
 from ..plate import Field, Plate
 from ..shards import has_key, held
-from ..tiles import CropStore
+from ..tiles import CropStore, TileStore
 from .settings import folder_name
 from .work import Job, Task
 
-__all__ = ["failed_only", "todo"]
+__all__ = ["failed_only", "sound", "todo"]
 
 _LOOKING: Final = 4  # threads: an object store answers each question late
 
 
-def todo(job: Job, tasks: Sequence[Task]) -> tuple[list[Task], int]:
+def todo(job: Job, tasks: Sequence[Task], *, thorough: bool = False) -> tuple[list[Task], int]:
     """Return what is to be done, and how many fields of it an earlier pass saw otherwise.
 
-    To be done are tasks with the fields that no shard holds as they now are.
+    To be done are tasks with the fields that no shard holds as they now are. Tiles and crops are
+    there when their files are; `thorough` reads them, and does damaged ones again.
     """
-    states = _states(job, tasks)
+    states = _states(job, tasks, thorough=thorough)
     changed = sum(state.changed for state in states)
     return [replace(state.task, todo=state.todo) for state in states if state.todo], changed
 
@@ -48,6 +49,14 @@ def failed_only(job: Job, tasks: Sequence[Task]) -> list[Task]:
     return [replace(s.task, todo=s.todo) for s in states if s.failed]
 
 
+def sound(job: Job, tasks: Sequence[Task]) -> list[frozenset[int]]:
+    """Return for each task the rows that are whole and as its plate now is; reads all of them.
+
+    A field that could not be read is among them: the shard says why.
+    """
+    return [state.sound for state in _states(job, tasks, thorough=True)]
+
+
 class _State(NamedTuple):
     """How far a task is; fields go by their rows."""
 
@@ -57,10 +66,13 @@ class _State(NamedTuple):
     """Those of them that could not be read."""
     changed: int
     """How many of them were read, and have other pixels now."""
+    sound: frozenset[int]
+    """Those that are held as they are, be it that they could not be read."""
 
 
-def _states(job: Job, tasks: Sequence[Task]) -> list[_State]:
+def _states(job: Job, tasks: Sequence[Task], *, thorough: bool = False) -> list[_State]:
     stores = job.tile_stores()
+    holds = TileStore.is_intact if thorough else TileStore.holds
 
     def state(task: Task) -> _State:
         plate, key = job.plates[task.plate], job.keys[task.plate]
@@ -81,24 +93,38 @@ def _states(job: Job, tasks: Sequence[Task]) -> list[_State]:
             if entry.stamp == _stamp(plate, fields[entry.row], job.settings.labels)
         ]
         changed = len(whole) - len(same)
-        good = {
+        good = frozenset(
             entry.row
             for entry in same
             if len(entry.checksums) == len(stores)
-            and all(s.holds(entry.row, c) for s, c in zip(stores, entry.checksums, strict=True))
-        }
+            and all(holds(s, entry.row, c) for s, c in zip(stores, entry.checksums, strict=True))
+        )
         if job.is_together:
             # A well's objects and crops stand in one file each: it is done as a whole.
-            companions = [job.shard(task.plate, task.well, kind) for kind in job.companions]
-            done = good == task.todo and all(has_key(path, key) for path in companions)
-            if "crops" in job.companions:
-                crops = CropStore(place(job.out) / "crops.zarr")
-                done = done and crops.has(folder_name(plate.name), task.well)
-            return _State(task, frozenset() if done else task.todo, failed, changed)
-        return _State(task, task.todo - good, failed, changed)
+            beside = _has_companions(job, task, thorough=thorough)
+            todo = frozenset() if beside and good == task.todo else task.todo
+            is_sound = beside and good | failed == task.todo
+            return _State(task, todo, failed, changed, task.todo if is_sound else frozenset())
+        return _State(task, task.todo - good, failed, changed, good | failed)
 
     with ThreadPoolExecutor(_LOOKING) as lookers:
         return list(lookers.map(state, tasks))
+
+
+def _has_companions(job: Job, task: Task, *, thorough: bool) -> bool:
+    """Tell whether a well's objects and crops are there."""
+    key, plate = job.keys[task.plate], folder_name(job.plates[task.plate].name)
+    companions = [job.shard(task.plate, task.well, kind) for kind in job.companions]
+    if not all(has_key(path, key) for path in companions):
+        return False
+    crops = CropStore(place(job.out) / "crops.zarr")
+    if "crops" not in job.companions or not thorough:
+        return "crops" not in job.companions or crops.has(plate, task.well)
+    try:
+        crops.read(plate, task.well)
+    except DataError:
+        return False
+    return True
 
 
 def _stamp(plate: Plate, field: Field, label: str) -> str | None:

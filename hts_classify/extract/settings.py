@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from ..errors import UsageError
 from ..features import Rule
 from ..files import digest
-from ..plate import Plate
+from ..plate import Plate, View
 from ..tiles import Scale, tile_scale, tile_shape
 from ..vocabulary import FeatureKind
 
@@ -99,6 +99,11 @@ class PassSettings:
                 f"a grid of {self.crops_per_field} crops", remedy="ask for a square number"
             )
 
+    @property
+    def is_together(self) -> bool:
+        """A well is done as a whole: its objects or crops stand in one file."""
+        return bool(self.labels) or self.crops != "none"
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PassSettings:
         """Make settings of what `asdict` and JSON made of them."""
@@ -172,9 +177,14 @@ def plan(plates: Sequence[Plate], settings: PassSettings) -> tuple[Rule, Shapes,
         "channels": list(first.channels),
         "dtype": first.dtype,
         "tiles": asdict(shapes),
-        "plates": {plate.name: asdict(plate.view) for plate in plates},
+        "plates": {plate.name: _said(plate.view) for plate in plates},
     }
     return rule, shapes, description
+
+
+def _said(view: View) -> dict[str, Any]:
+    """Return a view as JSON; what only image lists have is left out where nobody asked for it."""
+    return {name: value for name, value in asdict(view).items() if name != "folder" or value}
 
 
 def key_of(description: Mapping[str, Any], plate: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import PlateError
 from ..files import digest, place, whole
+from ..plate import Missing, Plate
 from ..shards import (
     CHECKSUMS,
     FAILED,
@@ -57,8 +58,13 @@ class Extraction:
     """What changes when the tiles do: TAS does not see a mirrored field, a CNN does."""
 
 
-def collect(job: Job, tasks: Sequence[Task], costs: dict[str, dict[str, float]]) -> Extraction:
+def collect(
+    job: Job, tasks: Sequence[Task], costs: dict[str, dict[str, float]], *, is_part: bool = False
+) -> Extraction:
     """Join the shards into tables.
+
+    Of a part of a pass the tables may be empty, and what the plates promise in vain is the
+    whole's to say.
 
     Raises
     ------
@@ -76,12 +82,13 @@ def collect(job: Job, tasks: Sequence[Task], costs: dict[str, dict[str, float]])
     figures = quality.to_pandas()
     figures.insert(figures.columns.get_loc(TILE_ROW) + 1, FLAGS, flags(figures, channels))
     flagged = figures[FLAGS] != ""
-    failures = _failures(job, shards, figures[flagged & job.settings.exclude_flagged])
+    lost = [] if is_part else [(plate, lost) for plate in job.plates for lost in plate.missing]
+    failures = _failures(job, shards, figures[flagged & job.settings.exclude_flagged], lost)
     with whole(out / "failures.csv") as part:
         failures.to_csv(part, index=False)
     if job.settings.exclude_flagged:
         features = features.filter(pa.array(~flagged))
-    if not len(features):
+    if not len(features) and not is_part:
         raise PlateError(
             f"none of {len(failures)} fields can be used (the first: {failures[REASON].iloc[0]})",
             where=job.plates[0].path,
@@ -103,16 +110,17 @@ def collect(job: Job, tasks: Sequence[Task], costs: dict[str, dict[str, float]])
     )
 
 
-def _failures(job: Job, shards: pa.Table, flagged: pd.DataFrame) -> pd.DataFrame:
+def _failures(
+    job: Job, shards: pa.Table, flagged: pd.DataFrame, lost: Sequence[tuple[Plate, Missing]]
+) -> pd.DataFrame:
     """Make `failures.csv`: what is promised in vain, what did not read, what is flagged."""
     import pandas as pd
 
     where = [name for name in (PLATE, WELL, SITE, TIMEPOINT) if name in shards.column_names]
     promised = pd.DataFrame(
         [
-            {PLATE: plate.name, WELL: lost.well, SITE: lost.site, REASON: lost.reason}
-            for plate in job.plates
-            for lost in plate.missing
+            {PLATE: plate.name, WELL: missing.well, SITE: missing.site, REASON: missing.reason}
+            for plate, missing in lost
         ],
         columns=[*where, CHANNEL, REASON],
     )

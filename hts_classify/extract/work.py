@@ -119,7 +119,7 @@ class Job:
     @property
     def is_together(self) -> bool:
         """A well is done as a whole: its objects or crops stand in one file."""
-        return bool(self.companions)
+        return self.settings.is_together
 
     def tile_stores(self) -> list[TileStore]:
         """Open the stores of tiles, one a size."""

@@ -14,7 +14,7 @@ them for `zarr_store`. HDF5: `hdf5_tree` and `hdf5_chunks` for `hdf5_store`, wit
 `hdf5_foreign` for others' files. Image lists: `list_table` reads the table and `list_metadata` what
 it says of treatments, `list_places` and `list_bytes` find and get the files that `image_files`
 decodes, `list_illumination` corrects by the functions that it names. `fields` makes wells and sites
-of names.
+of names, `image_sets` numbers fields as CellProfiler does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .finding import find_plates
 from .hdf5 import is_hdf5, open_hdf5
 from .illumination import correct_illumination
 from .image_list import is_image_list, open_image_list
+from .image_sets import ImageSets, choose_image_sets, number_image_sets
 from .layout import Field, Missing, Plate, PlateInfo, View
 from .list_illumination import correct_as_listed
 from .many import distinct
@@ -50,16 +51,19 @@ from .stored import StoredPlate
 __all__ = [
     "Columns",
     "Field",
+    "ImageSets",
     "Missing",
     "Plate",
     "PlateInfo",
     "View",
     "contradictions",
+    "choose_image_sets",
     "control_kinds",
     "correct_illumination",
     "find_platemap",
     "find_plates",
     "listed_wells",
+    "number_image_sets",
     "open_plate",
     "open_plates",
     "platemap_path",

@@ -45,8 +45,6 @@ class View:
     """Channels and the `.npy` files of the illumination functions that they are divided by; a
     file's name is empty where an image list names it. By default those that an image list names;
     `None` for none at all."""
-    folder: str = ""
-    """Where relative paths of an image list begin; by default the list's own folder."""
     acquisition: str = ""
     """Acquisition by id or name; by default the first that the metadata list."""
     level: int = 0
@@ -57,6 +55,8 @@ class View:
     """Time points: one by its index, or all, each as a field of its own."""
     hdf5_path: str = ""
     """Where somebody else's HDF5 keeps a field, as `/{well}/{field}`."""
+    folder: str = ""
+    """Where relative paths of an image list begin; by default at its own folder."""
 
     def summary(self) -> dict[str, Any]:
         """Return what changes the pixels themselves (JSON): a model learned from them as they were.

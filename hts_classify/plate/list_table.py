@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
-from ..errors import PlateError
+from ..errors import DataError, PlateError
 from ..vocabulary import ALIASES, METADATA, PLATE, WELL
-from .fields import natural
+from .fields import natural, place_well
 
-__all__ = ["ListTable", "is_image_list", "plate_names", "read_list"]
+__all__ = ["ListTable", "RowPlace", "is_image_list", "plate_names", "read_list", "row_places"]
 
 _SUFFIXES: Final = (".csv", ".tsv", ".txt")
 _WORDS: Final = {
@@ -81,6 +81,20 @@ class ListTable:
         return {kind: row[title] for kind, title in self.files[name].items() if row[title]}
 
 
+class RowPlace(NamedTuple):
+    """Where a row of an image list belongs."""
+
+    number: int
+    """From 1, the first below the header; empty lines do not count."""
+    plate: str
+    well: str
+    """`B03`; nothing where the row names no well."""
+    site: str
+    time: str
+    metadata: dict[str, str]
+    """Its `Metadata_` columns."""
+
+
 def is_image_list(path: Path) -> bool:
     """Tell whether a file is a table that names image files."""
     if path.suffix.lower() not in _SUFFIXES:
@@ -119,6 +133,26 @@ def read_list(path: Path) -> ListTable:
             f"cannot be read ({error})", where=str(path), remedy="check the path"
         ) from error
     return _parsed(path, status.st_mtime_ns, status.st_size)
+
+
+def row_places(path: Path) -> tuple[RowPlace, ...]:
+    """Say of every row of an image list which plate, well, site and time point it is of."""
+    table = read_list(path)
+    places: list[RowPlace] = []
+    held: dict[tuple[str, str], int] = {}
+    for number, (_, row) in enumerate(table.rows, start=1):
+        said = {word: row[title] for word, title in table.words.items()}
+        plate = said.get("plate", "")
+        try:
+            well = place_well(said)
+        except DataError:  # said when the plate is opened that it is on
+            well = ""
+        held[plate, well] = held.get((plate, well), 0) + 1
+        alone = "1" if {"t", "z"} & set(said) else str(held[plate, well])
+        metadata = {name: row[title] for name, title in table.metadata.items()}
+        site, time = said.get("site", alone), said.get("t", "")
+        places.append(RowPlace(number, plate, well, site, time, metadata))
+    return tuple(places)
 
 
 @lru_cache(maxsize=1)  # a table of twenty plates is opened twenty times

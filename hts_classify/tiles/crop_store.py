@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
-from ..files import whole, write_json
+from ..files import again, whole, write_json
 from .chunks import (
     CHECKSUM,
     CODECS,
@@ -84,6 +84,18 @@ class CropStore:
                 file.writelines(_shard(crops))
         write_json(array / METADATA, _metadata(crops.shape, crops.dtype))
         if not len(crops):
+            (array / _FILE).unlink(missing_ok=True)
+
+    def take(self, plate: str, well: str, other: CropStore) -> None:
+        """Keep a well's crops as another store has them."""
+        array, source = self._array(plate, well), other._array(plate, well)
+        for group in (self.path, array.parent):
+            if not (group / METADATA).exists():
+                write_json(group / METADATA, group_metadata())
+        if (source / _FILE).exists():
+            again(source / _FILE, array / _FILE)
+        again(source / METADATA, array / METADATA)
+        if not (source / _FILE).exists():
             (array / _FILE).unlink(missing_ok=True)
 
     def read(self, plate: str, well: str) -> NDArray[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..files import whole, write_json
+from ..files import again, whole, write_json
 from .chunks import (
     CHECKSUM,
     METADATA,
@@ -87,17 +87,30 @@ class TileStore:
 
     def has(self, row: int) -> bool:
         """Tell whether a field's tile was ever written."""
-        return self._file(row).exists()
+        return self.file(row).exists()
 
     def holds(self, row: int, checksum: int) -> bool:
         """Tell whether a field's tile is there, as long as it must be and with this checksum."""
         size = prod(self.shape[1:]) * self.dtype.itemsize
         try:
-            with self._file(row).open("rb") as stored:
+            with self.file(row).open("rb") as stored:
                 stored.seek(size)
                 return stored.read() == checksum.to_bytes(CHECKSUM, "little")
         except OSError:
             return False
+
+    def is_intact(self, row: int, checksum: int) -> bool:
+        """Tell whether a field's tile is there and its pixels have this checksum: reads them."""
+        tile = np.empty(self.shape[1:], self.dtype.newbyteorder("<"))
+        try:
+            self._read_into(tile, row)
+        except DataError:
+            return False
+        return seal(tile) == checksum.to_bytes(CHECKSUM, "little")
+
+    def take(self, row: int, other: TileStore) -> None:
+        """Keep one field's tile as another store of the same shape and type has it."""
+        again(other.file(row), self.file(row))
 
     def write(self, row: int, tile: NDArray[np.float32]) -> int:
         """Keep one field's tile, whole or not at all; return its checksum (crc32c).
@@ -116,7 +129,7 @@ class TileStore:
             )
         pixels = plain(tile if self.dtype == tile.dtype else np.rint(tile).astype(self.dtype))
         checksum = seal(pixels)
-        with whole(self._file(row)) as part, part.open("wb") as file:
+        with whole(self.file(row)) as part, part.open("wb") as file:
             file.write(pixels.data)
             file.write(checksum)
         return int.from_bytes(checksum, "little")
@@ -138,11 +151,12 @@ class TileStore:
         """Return some tiles as a model's inputs, read when they are asked for."""
         return TileView(self, np.asarray(rows, np.intp))
 
-    def _file(self, row: int) -> Path:
+    def file(self, row: int) -> Path:
+        """Return the path of a field's tile."""
         return self.path / chunk_key((row, 0, 0, 0))
 
     def _read_into(self, tile: NDArray[Any], row: int) -> None:
-        file = self._file(row)
+        file = self.file(row)
         try:
             with file.open("rb") as stored:
                 fill(stored, tile)
