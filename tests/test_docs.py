@@ -21,7 +21,7 @@ from hts_classify.statistics.intervals import stated_coverage
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "pages"
 TEXTS = [ROOT / "README.md", *sorted(PAGES.rglob("*.md"))]
-OTHERS = {"--plugins-directory", "--data-file", "--no-deps"}
+OTHERS = {"--plugins-directory", "--no-deps"}
 """Flags of other programs, that are named beside ours."""
 
 pytestmark = pytest.mark.skipif(not PAGES.exists(), reason="the pages are not in a sdist")
@@ -44,7 +44,7 @@ def called() -> Iterator[tuple[str, str]]:
         outside = re.sub(r"^```.*?^```$", "", text_of(file), flags=re.DOTALL | re.MULTILINE)
         inline = re.findall(r"`(hts-classify [^`]+)`", outside.replace("\n", " "))
         for line in (*fenced, *inline):
-            for part in line.split("&&"):
+            for part in re.split(r"&&| > ", line):
                 if part.strip().startswith("hts-classify "):
                     yield file.name, part.strip()
 
@@ -132,7 +132,13 @@ def executed(file: Path, names: dict[str, Any], first: int = 0) -> dict[str, Any
 
 def test_every_python_block_is_run_by_a_test() -> None:
     held = {file.name for file in TEXTS if blocks(file, "python")}
-    assert held == {"README.md", "cluster.md", "python.md"}
+    assert held == {"README.md", "cellprofiler.md", "cluster.md", "python.md"}
+
+
+def test_the_batch_script_on_the_page_is_the_one_that_is_run() -> None:
+    """`test_examples` runs it."""
+    script = text_of(ROOT / "docs" / "examples" / "profiles.py")
+    assert blocks(PAGES / "cellprofiler.md", "python") == [script]
 
 
 def test_the_python_of_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from typing import Final
 from ..errors import DataError, UsageError
 from ..vocabulary import METADATA, PLATE, SITE, TIMEPOINT, WELL, split_well, well_name
 from .fields import natural, number_sites, split_choice
-from .list_table import RowPlace, is_image_list, row_places
 from .layout import Field, Plate
+from .list_table import RowPlace, is_image_list, row_places
 
 __all__ = ["ImageSets", "choose_image_sets", "number_image_sets", "ranges"]
 
