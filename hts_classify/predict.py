@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cascade import CASCADE
 from .cascading import Unsure, with_cascade
 from .controls import controls_of, negative_controls
-from .errors import DesignError, ModelError, PlateError, UsageError
-from .extract import Extraction, PassSettings, adopt, extract, plan
+from .errors import DesignError, PlateError, UsageError
+from .extract import Extraction, adopt, extract, plan
 from .extract.parts import part_of
 from .files import claim, digest
-from .models import device_name, load
-from .models.card import damaged, read_card
+from .models import device_name
 from .plate import (
     Columns,
     ImageSets,
@@ -32,10 +30,11 @@ from .plate import (
 )
 from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, with_wells, write_table
 from .progress import Progress
+from .saved import Saved, check_plate, pass_for, read_inputs
 from .scoring import Scored, called, profiles, scored
 from .seen import Tiles, check_crops, keep_seen
 from .stream import Stream
-from .unlike import UNLIKE_CARD, joined, judged, known_wells, measured
+from .unlike import joined, judged, measured
 from .vocabulary import (
     CONTROL,
     LEVEL,
@@ -43,11 +42,9 @@ from .vocabulary import (
     PATHS,
     PLATE,
     PROBA,
-    PROFILE,
     TITLES,
     UNLIKE,
     WELL,
-    columns_with,
 )
 
 if TYPE_CHECKING:
@@ -55,28 +52,10 @@ if TYPE_CHECKING:
 
     from .models.protocol import Classifier, Inputs
 
-__all__ = ["PredictSettings", "as_learned", "predict"]
+__all__ = ["PredictSettings", "predict"]
 
-_KEYS = (
-    "aggregate",
-    "channels",
-    "crop_size",
-    "crops",
-    "crops_per_field",
-    "dtype",
-    "features",
-    "full_scale",
-    "labels",
-    "normalise",
-    "scaling",
-    "tile_scale",
-    "view",
-    "volumes",
-)
 _MANY = 0.25
 """Share of a plate's wells beyond which flags say more of the plate than of its wells."""
-_MEASURED = ("features", "full_scale", "labels", "crops", "crop_size", "crops_per_field")
-"""What of a card the pass is asked for, by the same names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,34 +125,27 @@ def predict(
         When the models scale plates by their negative controls, and this one has too few.
     """
     progress, models, out = progress or Progress(), Path(models), Path(out)
-    plate, card = open_plate(path, view=settings.view), _card(models)
-    _check(plate, card, models)
-    plate = select_channels(plate, card["channels"])
-    trained = [load(name, models, device=settings.device) for name in PATHS]
-    _check_channels(trained, card, models)
-    familiar = _familiar(trained, models)
-    aggregate = settings.aggregate or card["aggregate"]
+    plate, inputs = open_plate(path, view=settings.view), read_inputs(models)
+    check_plate(plate, inputs, models)
+    plate = select_channels(plate, inputs["channels"])
+    saved = Saved.read(models, inputs, settings.device)
+    aggregate = settings.aggregate or inputs["aggregate"]
     check_aggregate(aggregate)
     unsure = None
     if settings.cascade:
-        unsure = Unsure(trained[0], aggregate, _threshold(models, aggregate))
-    waiting = [model for model in trained if model.needs_controls]
+        unsure = Unsure(saved.models[0], aggregate, saved.threshold(aggregate))
+    waiting = [model for model in saved.models if model.needs_controls]
     platemap = _platemap(path, settings) if waiting else None
     wells = _controls(platemap, plate, settings, waiting) if platemap else None
-    asked = _asked(card)
+    asked = pass_for(inputs)
     check_crops([plate], asked, remedy="the models learned from such crops; train on this plate")
-    for note in plate.notes:
-        progress.note(note)
-    for what, own in plate.view.summary().items():
-        if own != (learned := card["view"].get(what)):
-            progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")
-    progress.note(f"the CNN runs on {device_name(settings.device)}")
+    _say_how(plate, inputs, settings.device, progress)
     part = part_of(out, [plate], settings.image_sets, retry_failed=False)
     held = adopt(out, plan([plate], asked)[2], is_part=part is not None)
-    _claim(out, plate, card, models, settings, aggregate, platemap, held)
+    _claim(out, plate, saved, settings, aggregate, platemap, held)
     # A scale that controls set is known when all of them are read; what TAS is unsure of, later.
-    streamed = [model for model in trained if model not in waiting]
-    if unsure and trained[0] in waiting:
+    streamed = [model for model in saved.models if model not in waiting]
+    if unsure and saved.models[0] in waiting:
         streamed = []
     stream = Stream(streamed, plate, out, asked, device=settings.device, gate=unsure)
     fields = len(part.rows) if part else len(plate.fields)
@@ -201,44 +173,64 @@ def predict(
     extraction, tiles = keep_seen(out, asked, extraction)
     names = [model.name for model in streamed]
     found = dict(zip(names, stream.scores(extraction.features, tiles), strict=True))
-    for model in trained:
+    for model in saved.models:
         if model.name not in found:
             rows = np.arange(len(extraction.features))
-            if unsure and model is not trained[0]:
-                rows = np.flatnonzero(unsure(extraction.features, found[trained[0].name]))
+            if unsure and model is not saved.models[0]:
+                rows = np.flatnonzero(unsure(extraction.features, found[saved.models[0].name]))
             found[model.name] = _scaled(model, extraction.features, tiles, rows, wells, plate)
-    table = _calls(trained, extraction, found, aggregate=aggregate)
-    table = _judged(table, trained, extraction, found, familiar)
-    far = table[table[UNLIKE].fillna(False)].groupby(PATH).size()
-    if len(far):
-        progress.note(
-            "wells unlike every class that was learned (Unlike): "
-            + ", ".join(f"{TITLES[str(path)]} {count}" for path, count in far.items())
-        )
-        if far.max() > _MANY * (table[LEVEL] == "well").sum() / len(PATHS):
-            progress.note(
-                "these are so many that the plate as a whole is unlike those that were learned"
-                " from: heed the flags less, and hold plates apart (--split plate) to see what"
-                " calls on another plate are worth"
-            )
+    table = _judged(_calls(saved, extraction, found, aggregate=aggregate), saved, extraction, found)
+    _say_unlike(table, progress)
     if unsure:
-        sent = table.loc[(table[PATH] == "cnn") & (table[LEVEL] == "well")]
-        every = table.loc[(table[PATH] == "tas_svm") & (table[LEVEL] == "well")]
-        progress.note(
-            f"{len(sent)} of {len(every)} wells went to the CNN: TAS + SVM was less sure of them"
-            f" than {unsure.threshold:.2f}"
-            if unsure.threshold
-            else "no well went to the CNN: in the models' run it gained nothing over TAS + SVM"
-        )
+        _say_sent(table, unsure, progress)
     about = listed_wells(plate)
-    _write(out, table, trained, about, proba=settings.proba, cascaded=unsure is not None)
+    _write(out, table, saved, about, proba=settings.proba, cascaded=unsure is not None)
     return extraction
 
 
+def _say_how(plate: Plate, inputs: Mapping[str, Any], device: str, progress: Progress) -> None:
+    """Say what is looked at, and in what that differs from what the models learned from."""
+    for note in plate.notes:
+        progress.note(note)
+    for what, own in plate.view.summary().items():
+        if own != (learned := inputs["view"].get(what)):
+            progress.note(f"{plate.name} is read with {what} {own}, the models learned {learned}")
+    progress.note(f"the CNN runs on {device_name(device)}")
+
+
+def _say_unlike(table: pd.DataFrame, progress: Progress) -> None:
+    """Say how many wells are none of the classes; of very many, that they say more of the plate."""
+    far = table[table[UNLIKE].fillna(False)].groupby(PATH).size()
+    if not len(far):
+        return
+    progress.note(
+        "wells unlike every class that was learned (Unlike): "
+        + ", ".join(f"{TITLES[str(path)]} {count}" for path, count in far.items())
+    )
+    if far.max() > _MANY * (table[LEVEL] == "well").sum() / len(PATHS):
+        progress.note(
+            "these are so many that the plate as a whole is unlike those that were learned"
+            " from: heed the flags less, and hold plates apart (--split plate) to see what"
+            " calls on another plate are worth"
+        )
+
+
+def _say_sent(table: pd.DataFrame, unsure: Unsure, progress: Progress) -> None:
+    """Say how many wells the CNN looked at."""
+    sent = table.loc[(table[PATH] == "cnn") & (table[LEVEL] == "well")]
+    every = table.loc[(table[PATH] == "tas_svm") & (table[LEVEL] == "well")]
+    progress.note(
+        f"{len(sent)} of {len(every)} wells went to the CNN: TAS + SVM was less sure of them"
+        f" than {unsure.threshold:.2f}"
+        if unsure.threshold
+        else "no well went to the CNN: in the models' run it gained nothing over TAS + SVM"
+    )
+
+
 def _calls(
-    trained: list[Classifier],
+    saved: Saved,
     extraction: Extraction,
-    found: dict[str, Scored],
+    found: Mapping[str, Scored],
     *,
     aggregate: Aggregate,
 ) -> pd.DataFrame:
@@ -253,76 +245,38 @@ def _calls(
             aggregate=aggregate,
             temperature=model.temperature,
         )
-        for model in trained
+        for model in saved.models
         if len(found[model.name].rows)
     ]
     return pd.concat(tables, ignore_index=True)
 
 
 def _judged(
-    table: pd.DataFrame,
-    trained: list[Classifier],
-    extraction: Extraction,
-    found: dict[str, Scored],
-    familiar: dict[str, tuple[pd.DataFrame, float | None]],
+    table: pd.DataFrame, saved: Saved, extraction: Extraction, found: Mapping[str, Scored]
 ) -> pd.DataFrame:
     """Add how far each well is from those that the models learned from, and whether too far."""
     import pandas as pd
 
     parts = []
-    for model in trained:
+    for model in saved.models:
         if len((said := found[model.name]).rows):
-            known, most = familiar[model.name]
+            known, most = saved.familiar[model.name]
             seen = profiles(extraction.features, said.points, said.rows)
             parts.append(judged(measured(seen, known, path=model.name), most))
     return joined(table, pd.concat(parts, ignore_index=True))
 
 
-def _familiar(
-    trained: Sequence[Classifier], models: Path
-) -> dict[str, tuple[pd.DataFrame, float | None]]:
-    """Read for each path how its model sees the wells that it learned from, and how far is too far.
-
-    Raises
-    ------
-    ModelError
-        When these are absent, damaged, or of other models.
-    """
-    import pandas as pd
-
-    files = {model.name: known_wells(models, model.name) for model in trained}
-    for file in (models / UNLIKE_CARD, *files.values()):
-        if not file.exists():
-            raise ModelError(
-                f"holds nothing to tell wells that are none of the classes by ({file.name} is"
-                " absent)",
-                where=str(models),
-                remedy="name the models/ folder of a finished run of this version",
-            )
-    limits = read_card(models / UNLIKE_CARD, tuple(files))
-    found = {}
-    for model in trained:
-        try:
-            known = pd.read_parquet(file := files[model.name])
-        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-            raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
-        if len(columns_with(PROFILE, known)) != model.features:
-            raise damaged(file, f"is of another model than {model.name}")
-        found[model.name] = known, limits[model.name]
-    return found
-
-
 def _write(
     out: Path,
     table: pd.DataFrame,
-    trained: list[Classifier],
+    saved: Saved,
     about: pd.DataFrame | None,
     *,
     proba: bool,
     cascaded: bool,
 ) -> None:
     """Write the calls, with what an image list says of their wells."""
-    warmth = {(model.name, UNFOLDED): model.temperature for model in trained}
+    warmth = {(model.name, UNFOLDED): model.temperature for model in saved.models}
     probable = with_proba(table, warmth)
     if cascaded:
         probable = with_cascade(probable)
@@ -332,30 +286,10 @@ def _write(
     write_table(out / "predictions", probable[asked])
 
 
-def _threshold(models: Path, aggregate: str) -> float:
-    """Return how sure TAS + SVM has to be of a well, as the models' run chose it."""
-    file = models / CASCADE
-    if not file.exists():
-        raise ModelError(
-            "holds no threshold for a cascade (cascade.json is absent)",
-            where=str(models),
-            remedy="name the models/ folder of a finished run, or leave --cascade out",
-        )
-    card = read_card(file, ("aggregate", "threshold"))
-    if card["aggregate"] != aggregate:
-        raise UsageError(
-            f"--cascade with --aggregate {aggregate}, and its threshold is for {card['aggregate']}",
-            where=str(file),
-            remedy="leave --aggregate out",
-        )
-    return float(card["threshold"])
-
-
 def _claim(
     out: Path,
     plate: Plate,
-    card: dict[str, Any],
-    models: Path,
+    saved: Saved,
     settings: PredictSettings,
     aggregate: str,
     platemap: Path | None,
@@ -363,7 +297,7 @@ def _claim(
 ) -> None:
     """Write down what the folder is for, or check that it is for that."""
     used = (".json", ".parquet", ".safetensors", ".skops")  # not what is written for people
-    weights = [file for file in sorted(models.iterdir()) if file.suffix in used]
+    weights = [file for file in sorted(saved.folder.iterdir()) if file.suffix in used]
     claim(
         out / "run.json",
         {
@@ -371,7 +305,7 @@ def _claim(
             "plates": [plate.name],
             "channels": list(plate.channels),
             "models": digest(*weights),
-            "inputs": card,
+            "inputs": dict(saved.inputs),
             "aggregate": aggregate,
             "proba": settings.proba,
             "cascade": settings.cascade,
@@ -432,87 +366,3 @@ def _scaled(
             )
         controls = controls_of(model.name, features, tiles, wells)
     return scored(model, features, tiles, rows, controls)
-
-
-def as_learned(
-    models: str | Path, plates: Sequence[Plate], *, exclude_flagged: bool = False
-) -> tuple[tuple[Plate, ...], PassSettings]:
-    """Return plates as models see them, and what a pass is asked for that `predict` goes on from.
-
-    Parameters
-    ----------
-    models : path
-        `models/` of a run directory.
-    plates : sequence of Plate
-    exclude_flagged : bool, optional
-        Leave out flagged fields.
-
-    Raises
-    ------
-    ModelError
-        When a plate lacks a channel of theirs or has other pixels.
-    """
-    folder = Path(models)
-    card = _card(folder)
-    for plate in plates:
-        _check(plate, card, folder)
-    shown = tuple(select_channels(plate, card["channels"]) for plate in plates)
-    return shown, replace(_asked(card), exclude_flagged=exclude_flagged)
-
-
-def _asked(card: dict[str, Any]) -> PassSettings:
-    """Say what the pass is asked for, so that models see what they learned from."""
-    return PassSettings(
-        scale=(card["tile_scale"][0], card["tile_scale"][1]),
-        **{name: card[name] for name in _MEASURED},
-    )
-
-
-def _card(models: Path) -> dict[str, Any]:
-    """Read what models must be given."""
-    file = models / "inputs.json"
-    if not file.exists():
-        raise ModelError(
-            "holds no models (inputs.json is absent)",
-            where=str(models),
-            remedy="name the models/ folder of a finished run",
-        )
-    return read_card(file, _KEYS)
-
-
-def _check_channels(trained: list[Classifier], card: dict[str, Any], models: Path) -> None:
-    """Refuse a CNN that was trained on other channels than its folder says."""
-    for model in trained:
-        own = getattr(model, "channels", None)
-        if own is not None and list(own) != card["channels"]:
-            raise ModelError(
-                f"{model.name} was trained on {', '.join(own) or 'unnamed channels'},"
-                f" inputs.json says {', '.join(card['channels'])}",
-                where=str(models),
-                remedy="name the models/ folder of one run, as the run left it",
-            )
-
-
-def _check(plate: Plate, card: dict[str, Any], models: Path) -> None:
-    """Refuse a plate whose pixels do not mean what the models learnt."""
-    if not set(card["channels"]) <= set(plate.channels):
-        raise ModelError(
-            f"channels are {', '.join(plate.channels)}, the models in {models} were trained on"
-            f" {', '.join(card['channels'])}",
-            where=plate.path,
-            remedy="name the plate's channels, in order, with --channels",
-        )
-    if plate.dtype != card["dtype"]:
-        raise ModelError(
-            f"pixels are {plate.dtype}, the models in {models} were trained on {card['dtype']}",
-            where=plate.path,
-            remedy="train on a plate of this type",
-        )
-    if plate.volumes != card["volumes"]:
-        kinds = {True: "volumes", False: "single planes"}
-        raise ModelError(
-            f"fields are {kinds[plate.volumes]}, the models in {models} were trained on"
-            f" {kinds[card['volumes']]}",
-            where=plate.path,
-            remedy="choose the planes as then, with --z",
-        )

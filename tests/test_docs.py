@@ -136,7 +136,7 @@ def test_every_python_block_is_run_by_a_test() -> None:
 
 
 def test_the_batch_script_on_the_page_is_the_one_that_is_run() -> None:
-    """`test_examples` runs it."""
+    """`test_batch_script` runs it."""
     script = text_of(ROOT / "docs" / "examples" / "profiles.py")
     assert blocks(PAGES / "cellprofiler.md", "python") == [script]
 

@@ -118,11 +118,11 @@ class Slow:
 def streaming(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Slow]:
     models = {name: Slow(name, **options) for name in ("tas_svm", "cnn")}
     monkeypatch.setattr(
-        sys.modules["hts_classify.predict"], "load", lambda name, *_a, **_k: models[name]
+        sys.modules["hts_classify.saved"], "load", lambda name, *_a, **_k: models[name]
     )
     unchanged = lambda table, *_others: table.assign(Unlike=False)  # noqa: E731
     monkeypatch.setattr(sys.modules["hts_classify.predict"], "_judged", unchanged)
-    monkeypatch.setattr(sys.modules["hts_classify.predict"], "_familiar", lambda *_some: {})
+    monkeypatch.setattr(sys.modules["hts_classify.saved"], "_familiar", lambda *_some: {})
     return models
 
 

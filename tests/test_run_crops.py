@@ -27,6 +27,7 @@ from hts_classify.predict import PredictSettings
 from hts_classify.progress import Progress
 from hts_classify.report import load_record
 from hts_classify.report.explained import Pictures
+from hts_classify.report.pictures import album
 from hts_classify.seen import FieldCrops
 from hts_classify.shards import CROP, TILE_ROW
 from hts_classify.tiles import CropStore
@@ -197,7 +198,8 @@ def test_a_call_is_explained_by_the_first_crop_of_the_first_field(grid_run: Path
     tiles = FieldCrops(CropStore(grid_run / "crops.zarr"), crops, features, shape=(2, 32, 32))
     well = ("tiny", str(features[WELL].iloc[-1]))
     first = features.loc[features[WELL] == well[1], TILE_ROW].iloc[:1].to_numpy()
-    shown = Pictures(load_record(grid_run), ["green", "red"], [well], {})
+    record = load_record(grid_run)
+    shown = Pictures(record, album(record).brush, [well], {})
     np.testing.assert_array_equal(shown.crops[well], tiles.view(first)[np.array([0])][0])
 
 

@@ -165,7 +165,7 @@ def asked(
     from ..extract import PassSettings
 
     if options.models:
-        from ..predict import as_learned
+        from ..saved import as_learned
 
         return as_learned(options.models, plates, exclude_flagged=options.exclude_flagged)
     settings = PassSettings(
