@@ -11,17 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from .controls import negative_controls, usable_controls
-from .errors import DataError, DesignError, UsageError
+from .enough import check_controls, choices, unused_controls
+from .errors import DataError, UsageError
 from .extract import PassSettings, Scheduler, adopt, plan
 from .extract.engines import cores
 from .extract.settings import CROP_SIZE, CROPS_PER_FIELD, Crops
 from .files import claim, digest
 from .models import CnnSettings, check_network, device_name
-from .models.normalise import Normalisation, check_normalisation, least_wells, offered
-from .models.protocol import Split
+from .models.normalise import Normalisation, check_normalisation
 from .models.settings import NETWORKS, check_device
 from .plate import (
     Columns,
@@ -36,10 +33,10 @@ from .plate import (
 )
 from .predictions import Aggregate, check_aggregate
 from .seen import check_crops
-from .splits import Folds, choose_split, inner_splits, make_repeats
+from .splits import Folds, choose_split, make_repeats
 from .tiles import Scale
 from .timings import Timings
-from .vocabulary import CONTROL, METADATA, PLATE, TARGET, FeatureKind
+from .vocabulary import METADATA, FeatureKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,40 +161,19 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         )
     split = choose_split(wells, settings.split)
     folds, *repeats = deal(wells, target, split, settings)
-    fewest: list[int] = []
-    for dealt in (folds, *repeats):
-        for fold in range(dealt.count):
-            _, splits = inner_splits(dealt.wells[dealt.training(fold)], seed=dealt.seed)
-            if settings.cnn.scaling == "controls":
-                _check_controls(dealt, fold, "--scaling", (), 1)
-            if settings.normalise == "auto":
-                fewest.append(int(_controls_left(dealt, fold, splits).min()))
-            elif least := least_wells(settings.normalise):
-                _check_controls(dealt, fold, "--normalise", splits, least)
+    fewest = check_controls(
+        (folds, *repeats), normalise=settings.normalise, scaling=settings.cnn.scaling
+    )
     if settings.cnn.weights:
         classes = wells[target].nunique()
         check_network(settings.cnn, channels=len(plates[0].channels), classes=classes)
     machines = [device_name(device) for device in devices]
-    description: dict[str, Any] = {
-        "command": "run",
-        "plates": [plate.name for plate in plates],
-        "channels": list(plates[0].channels),
-        "platemaps": {file.name: digest(file) for file in dict.fromkeys(platemaps)},
-        "settings": {
-            **{k: v for k, v in asdict(settings).items() if k not in _SAID_ELSEWHERE},
-            "target": target.removeprefix(METADATA),
-            "split": split,
-            "tile_size": shapes.names[0],
-        },
-        "device": ", ".join(sorted({machine.partition(" ")[0] for machine in machines})),
-        "versions": {package: version(package) for package in _VERSIONED},
+    chosen = {
+        "target": target.removeprefix(METADATA),
+        "split": split,
+        "tile_size": shapes.names[0],
     }
-    del description["settings"]["cnn"]["cache_mib"]  # where tiles are kept says nothing
-    if corrected := _as_listed(plates):
-        description["illumination"] = corrected
-    if weights:
-        description["settings"]["cnn"]["weights"] = weights.name
-        description["weights"] = digest(weights)
+    description = _description(settings, plates, platemaps, machines, weights, chosen)
     claim(out / "run.json", description, beside=adopt(out, pass_))
     machine = ", ".join(machines)
     timings = Timings(out / "timings.json")
@@ -209,24 +185,13 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
             "platemaps": [str(file) for file in dict.fromkeys(platemaps)],
         }
     )
-    chosen = "" if settings.split else " (chosen; --split names another)"
-    notes = (
-        *(
-            f"{plate.name}: {len(plate.wells)} wells, {len(plate.fields)} fields,"
-            f" channels {', '.join(plate.channels)}"
-            for plate in plates
-        ),
-        *dict.fromkeys(note for plate in plates for note in plate.notes),
+    notes = [
+        *_plates(plates),
         *_maps(paths, platemaps, plates, wells),
-        *_unused_controls(folds, settings),
-        *_choices(folds.wells, fewest),
-        f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
-        *(
-            f"{settings.repeats} repeats, by the seeds {folds.seed} to {last.seed}"
-            for last in repeats[-1:]
-        ),
-        *folds.notes,
-    )
+        *unused_controls(folds, settings.normalise),
+        *choices(folds.wells, fewest),
+        *_folds(folds, repeats, settings, machine),
+    ]
     return Job(
         settings=settings,
         asked=asked,
@@ -239,8 +204,63 @@ def prepare(paths: Sequence[str | Path], settings: RunSettings, out: Path) -> Jo
         split=split,
         devices=devices,
         timings=timings,
-        notes=notes,
+        notes=tuple(notes),
     )
+
+
+def _description(
+    settings: RunSettings,
+    plates: Sequence[Plate],
+    platemaps: Sequence[Path],
+    machines: Sequence[str],
+    weights: Path | None,
+    chosen: dict[str, Any],
+) -> dict[str, Any]:
+    """Say what the run follows from (JSON); what was chosen stands among its settings."""
+    held = {k: v for k, v in asdict(settings).items() if k not in _SAID_ELSEWHERE}
+    del held["cnn"]["cache_mib"]  # where tiles are kept says nothing
+    description = {
+        "command": "run",
+        "plates": [plate.name for plate in plates],
+        "channels": list(plates[0].channels),
+        "platemaps": {file.name: digest(file) for file in dict.fromkeys(platemaps)},
+        "settings": held | chosen,
+        "device": ", ".join(sorted({machine.partition(" ")[0] for machine in machines})),
+        "versions": {package: version(package) for package in _VERSIONED},
+    }
+    if corrected := _as_listed(plates):
+        description["illumination"] = corrected
+    if weights:
+        held["cnn"]["weights"] = weights.name
+        description["weights"] = digest(weights)
+    return description
+
+
+def _plates(plates: Sequence[Plate]) -> list[str]:
+    """Say what the plates hold, and what was chosen of them."""
+    return [
+        *(
+            f"{plate.name}: {len(plate.wells)} wells, {len(plate.fields)} fields,"
+            f" channels {', '.join(plate.channels)}"
+            for plate in plates
+        ),
+        *dict.fromkeys(note for plate in plates for note in plate.notes),
+    ]
+
+
+def _folds(
+    folds: Folds, repeats: Sequence[Folds], settings: RunSettings, machine: str
+) -> list[str]:
+    """Say how wells were dealt, and where the CNN runs."""
+    chosen = "" if settings.split else " (chosen; --split names another)"
+    return [
+        f"{folds.count} folds, {folds.protocol.title}{chosen}; the CNN runs on {machine}",
+        *(
+            f"{settings.repeats} repeats, by the seeds {folds.seed} to {last.seed}"
+            for last in repeats[-1:]
+        ),
+        *folds.notes,
+    ]
 
 
 def _asked(settings: RunSettings) -> PassSettings:
@@ -298,76 +318,6 @@ def _check_tiles(asked: PassSettings, tile: tuple[int, int], cnn: CnnSettings) -
             f"{what} of {shape[0]} × {shape[1]} pixels; {cnn.network} takes {least} or more",
             remedy=f"ask for a larger {flag}, or --enlarge what there is",
         )
-
-
-def _controls_left(folds: Folds, fold: int, splits: Sequence[Split]) -> pd.Series[int]:
-    """Count the negative controls of each plate that neither a fold nor its inner splits test.
-
-    Of the inner splits those count whose learning half has every class: others are not used.
-    """
-    usable, training = usable_controls(folds, fold), np.flatnonzero(folds.training(fold))
-    targets = folds.wells[TARGET].to_numpy(object)[training]
-    masks = [usable]
-    for learn, judge in splits:
-        if set(targets[learn]) == set(targets):
-            masks.append(usable & ~np.isin(np.arange(len(usable)), training[judge]))
-    plates = folds.wells[PLATE]
-    counts = [plates[mask].value_counts().reindex(plates.unique(), fill_value=0) for mask in masks]
-    fewest = counts[0]
-    for other in counts[1:]:
-        fewest = fewest.where(fewest < other, other)
-    return fewest
-
-
-def _check_controls(
-    folds: Folds, fold: int, flag: str, splits: Sequence[Split], least: int
-) -> None:
-    """Refuse to bring plates to the scale of controls when too few of them are not tested."""
-    remedy = f"choose another {flag}"
-    if CONTROL not in folds.wells:
-        raise UsageError(
-            f"{flag} asks for controls, and the plate map has no column of control types",
-            remedy=f"name it with --control-column, or {remedy}",
-        )
-    inner = ", nor an inner split judges" if splits else ""
-    for plate, count in sorted(_controls_left(folds, fold, splits).items()):
-        if count < least:
-            named = int((negative_controls(folds.wells) & (folds.wells[PLATE] == plate)).sum())
-            spared = "leave some without a class, ask for more --folds"
-            if named < least:
-                spared = "write negcon in the column control_type of the plate map"
-            raise DesignError(
-                f"plate {plate} has {count or 'no'} negative control{'s' * (count > 1)} (negcon)"
-                f" that fold {fold + 1} does not score{inner}; {flag} takes {least} or more",
-                remedy=f"{spared}, or {remedy}",
-            )
-
-
-def _choices(wells: pd.DataFrame, fewest: Sequence[int]) -> list[str]:
-    """Say what `--normalise auto` chooses from."""
-    if not fewest:
-        return []
-    every = offered(wells[PLATE].nunique())
-    left = min(fewest)
-    possible = [method for method in every if least_wells(method) <= left]
-    lacking = [f"{method} takes {least_wells(method)}" for method in every[len(possible) :]]
-    why = f"; of the negative controls of some plate {left} are left where they are not tested"
-    return [
-        f"normalisation is chosen from {', '.join(possible)}"
-        + (f"{why}, and {', '.join(lacking)}" if lacking else "")
-    ]
-
-
-def _unused_controls(folds: Folds, settings: RunSettings) -> list[str]:
-    """Say that plates could be brought to one scale, where nobody asked for it or against it."""
-    wells = folds.wells
-    controlled = set(wells.loc[negative_controls(wells), PLATE])
-    if settings.normalise != "none" or len(controlled) < 2 or controlled != set(wells[PLATE]):
-        return []
-    return [
-        "every plate has negative controls; TAS features are taken as they are, and --normalise"
-        " auto would try the controls' scale"
-    ]
 
 
 def _platemap(plate: str | Path, settings: RunSettings) -> Path:
