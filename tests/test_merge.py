@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hts_classify import PassSettings, extract, open_plate
+from hts_classify import PassSettings, export, extract, open_plate
 from hts_classify.errors import DataError, HTSError, UsageError
 from hts_classify.extract import merge as merging
 from hts_classify.extract.batches import by_groups, by_number
@@ -398,6 +398,7 @@ def test_a_run_and_a_call_of_models_go_on_from_what_was_merged(
     out, calls = tmp_path / "out", tmp_path / "calls"
     do_parts([plate], out, settings)
     merge(out)
+    export(out, kinds=["profiles"])  # looked at before the run
     for first, last in HALVES:
         wanted = PredictSettings(device="cpu", image_sets=ImageSets(first=first, last=last))
         part = calls / "parts" / f"{first:05d}-{last:05d}"
