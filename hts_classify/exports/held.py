@@ -102,6 +102,12 @@ def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
     features, quality = (_read(folder / f"{name}.parquet") for name in ("features", "quality"))
     about = quality[[TILE_ROW, FLAGS, *columns_with("Image_", quality)]]
     fields = features.merge(about, on=TILE_ROW, how="left", validate="1:1").drop(columns=TILE_ROW)
+    if fields.empty:
+        raise DataError(
+            "holds no field that could be used",
+            where=str(folder),
+            remedy="failures.csv says why; hts-classify merge joins a part with the others",
+        )
     places = [name for name in _ORDER if name in fields]
     objects = None
     if described["settings"]["labels"]:

@@ -70,6 +70,12 @@ def test_a_file_in_the_place_of_the_folder(measured: Path, tmp_path: Path) -> No
     assert (tmp_path / "x").read_text() == "mine"
 
 
+def empty(folder: Path) -> None:
+    """Make it a part of which no field could be read."""
+    for name in ("features.parquet", "quality.parquet"):
+        pd.read_parquet(folder / name).iloc[:0].to_parquet(folder / name)
+
+
 def lose(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
@@ -89,6 +95,7 @@ def lose(name: str) -> Callable[[Path], None]:
             lambda f: (f / "features.parquet").write_bytes(b"PAR1 no"),
             "features.parquet: cannot be read",
         ),
+        (empty, "holds no field that could be used; failures.csv says why"),
     ],
 )
 def test_a_folder_that_is_no_run(damage: Callable[[Path], None], said: str, measured: Path) -> None:
