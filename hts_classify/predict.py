@@ -34,6 +34,7 @@ from .predictions import UNFOLDED, Aggregate, check_aggregate, with_proba, with_
 from .progress import Progress
 from .scoring import Scored, called, profiles, scored
 from .seen import Tiles, check_crops, keep_seen
+from .shards import read_table
 from .stream import Stream
 from .unlike import UNLIKE_CARD, joined, judged, known_wells, measured
 from .vocabulary import (
@@ -288,8 +289,6 @@ def _familiar(
     ModelError
         When these are absent, damaged, or of other models.
     """
-    import pandas as pd
-
     files = {model.name: known_wells(models, model.name) for model in trained}
     for file in (models / UNLIKE_CARD, *files.values()):
         if not file.exists():
@@ -303,7 +302,7 @@ def _familiar(
     found = {}
     for model in trained:
         try:
-            known = pd.read_parquet(file := files[model.name])
+            known = read_table(file := files[model.name]).to_pandas(use_threads=False)
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
         if len(columns_with(PROFILE, known)) != model.features:

@@ -11,7 +11,7 @@ from ..extract import held_pass
 from ..extract.quality import FLAGS
 from ..files import read_json
 from ..plate import Plate, read_platemap
-from ..shards import TILE_ROW, flag_column
+from ..shards import TILE_ROW, flag_column, read_table
 from ..vocabulary import (
     FOLD,
     LEVEL,
@@ -178,11 +178,9 @@ def _check(folder: Path) -> dict[str, Any]:
 def _read(file: Path) -> pd.DataFrame:
     """Read a table that this package wrote."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with file.open("rb") as source:
-            table: pd.DataFrame = pq.read_table(source, use_threads=False).to_pandas()
+        table: pd.DataFrame = read_table(file).to_pandas(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"cannot be read ({str(error).splitlines()[0]})",
