@@ -20,6 +20,7 @@ from .extract import PassSettings
 from .models import load
 from .models.card import damaged, read_card
 from .plate import Plate, select_channels
+from .shards import read_table
 from .unlike import UNLIKE_CARD, known_wells
 from .vocabulary import PATHS, PROFILE, columns_with
 
@@ -191,8 +192,6 @@ def _familiar(
     ModelError
         When these are absent, damaged, or of other models.
     """
-    import pandas as pd
-
     files = {model.name: known_wells(folder, model.name) for model in models}
     for file in (folder / UNLIKE_CARD, *files.values()):
         if not file.exists():
@@ -206,7 +205,7 @@ def _familiar(
     found = {}
     for model in models:
         try:
-            known = pd.read_parquet(file := files[model.name])
+            known = read_table(file := files[model.name]).to_pandas(use_threads=False)
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
         if len(columns_with(PROFILE, known)) != model.features:

@@ -53,6 +53,7 @@ __all__ = [
     "held",
     "join_shards",
     "object_schema",
+    "read_table",
     "records_of",
     "shard_schema",
     "tables_of",
@@ -245,7 +246,7 @@ def records_of(shard: Path, key: str) -> list[dict[str, Any]]:
     import pyarrow as pa
 
     try:
-        table = _read(shard)
+        table = read_table(shard)
     except (OSError, pa.ArrowException):  # absent, or damaged: it is made again
         return []
     # A Parquet file has checksums on its pages and none on its schema.
@@ -258,7 +259,7 @@ def has_key(shard: Path, key: str) -> bool:
     import pyarrow as pa
 
     try:
-        return _key_of(_read(shard).schema) == key
+        return _key_of(read_table(shard).schema) == key
     except (OSError, pa.ArrowException):
         return False
 
@@ -267,12 +268,17 @@ def _key_of(schema: pa.Schema) -> str:
     return str((schema.metadata or {}).get(_KEY, b"").decode())
 
 
-def _read(shard: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """Read a whole table in this thread, and look at its checksums.
+
+    Arrow reads what it opens itself, or is given open, in threads of its own. One that still lets
+    go of a file of Python's when the program ends has it abort: the exit code is then lost.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with shard.open("rb") as source:
-        file = pq.ParquetFile(source, page_checksum_verification=True)
-        return file.read(use_threads=False)
+    content = pa.BufferReader(path.read_bytes())
+    return pq.ParquetFile(content, page_checksum_verification=True).read(use_threads=False)
 
 
 def join_shards(shards: Iterable[Path]) -> pa.Table:
@@ -280,7 +286,7 @@ def join_shards(shards: Iterable[Path]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tables = (_read(shard).replace_schema_metadata() for shard in shards if shard.exists())
+    tables = (read_table(shard).replace_schema_metadata() for shard in shards if shard.exists())
     table = pa.concat_tables(tables)
     if not len(table) or pc.max(table[TIMEPOINT]).as_py() == 0:
         table = table.drop_columns([TIMEPOINT])

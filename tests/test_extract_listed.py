@@ -13,7 +13,15 @@ import pytest
 from PIL import Image
 
 from hts_classify.extract import PassSettings, extract
-from hts_classify.plate import View, find_platemap, open_plate, read_platemap
+from hts_classify.extract.batches import by_groups
+from hts_classify.plate import (
+    ImageSets,
+    View,
+    choose_image_sets,
+    find_platemap,
+    open_plate,
+    read_platemap,
+)
 from hts_classify.predict import PredictSettings, predict
 from hts_classify.prepare import prepare
 from hts_classify.progress import Progress
@@ -141,3 +149,20 @@ def test_a_plate_map_wins_over_the_list_and_it_is_said(
         "BR1: Metadata_phenotype is the plate map's; the image list says otherwise of 1 well"
         in job.notes
     )
+
+
+def test_sites_in_two_spellings_are_one_group(listed: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(listed, dtype=str)
+    padded = table["Metadata_Well"] == table["Metadata_Well"].iloc[0]
+    table.loc[padded, "Metadata_Site"] = "0" + table["Metadata_Site"]
+    table.to_csv(listed.with_name("padded.csv"), index=False)
+    plate = open_plate(listed.with_name("padded.csv"))
+    batches = by_groups([plate], ["Site"], together=False)
+    assert [batch.flags for batch in batches] == [
+        ("-g", "Metadata_Site=1"),
+        ("-g", "Metadata_Site=2"),
+    ]
+    for batch in batches:
+        (pair,) = [flag.partition("=") for flag in batch.flags[1:]]
+        chosen = choose_image_sets([plate], ImageSets(groups=((pair[0], pair[2]),)))
+        assert tuple(sorted(chosen.values())) == batch.image_sets

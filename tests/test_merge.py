@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hts_classify import PassSettings, extract, open_plate
+from hts_classify import PassSettings, export, extract, open_plate
 from hts_classify.errors import DataError, HTSError, UsageError
 from hts_classify.extract import merge as merging
 from hts_classify.extract.batches import by_groups, by_number
@@ -160,6 +160,10 @@ def early(parts: Path) -> None:
     shutil.rmtree(parts / "00006-00013" / "features")
 
 
+def nowhere(parts: Path) -> None:
+    (parts / "00006-00013" / "timings.json").unlink()
+
+
 def shardless(parts: Path) -> None:
     sorted((parts / "00006-00013" / "features").glob("*/*.parquet"))[1].unlink()
 
@@ -187,6 +191,7 @@ def tileless(parts: Path) -> None:
     [
         (gone, "8 of 24 .*: 6-13;"),
         (early, "8 of 24 .*: 6-13 "),
+        (nowhere, "8 of 24 .*: 6-13 "),
         (shardless, "2 of 24 .*: 7-8 "),
         (shard, "2 of 24 .*: 7-8 "),
         (tile, "1 of 24 .*: 8 "),
@@ -211,6 +216,14 @@ def test_what_is_missing_is_found_by_its_content_and_running_the_part_again_mend
     merge(parts)
     extract(plate, tmp_path / "one")
     assert hashes(parts) == hashes(tmp_path / "one")
+
+
+def test_a_part_that_never_began_is_not_missed_where_another_has_its_fields(parts: Path) -> None:
+    first = parts / "parts" / "00001-00005"
+    shutil.copytree(first, first.with_name("begun"))
+    shutil.rmtree(first.with_name("begun") / "features")
+    (first.with_name("begun") / "timings.json").unlink()
+    assert len(merge(parts).features) == 24
 
 
 def test_fields_that_have_changed_since_are_missing(tiny_plate: Path, tmp_path: Path) -> None:
@@ -385,6 +398,7 @@ def test_a_run_and_a_call_of_models_go_on_from_what_was_merged(
     out, calls = tmp_path / "out", tmp_path / "calls"
     do_parts([plate], out, settings)
     merge(out)
+    export(out, kinds=["profiles"])  # looked at before the run
     for first, last in HALVES:
         wanted = PredictSettings(device="cpu", image_sets=ImageSets(first=first, last=last))
         part = calls / "parts" / f"{first:05d}-{last:05d}"

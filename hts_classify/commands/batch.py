@@ -107,12 +107,13 @@ def _command(options: argparse.Namespace, batch: Batch, out: str) -> str:
     own = argparse.ArgumentParser(add_help=False)
     _add_own(own)
     words = own.parse_known_args(options.words)[1]
-    if options.format == "parallel" and options.workers is None:
-        words += ["--workers", "1"]  # GNU parallel runs a command a core
+    flags = [*batch.flags, "-o", f"{out}/parts/{batch.name}"]
     if options.done_file:
-        words += ["-d", f"{options.done_file}/{batch.name}"]
-    words += [*batch.flags, "-o", f"{out}/parts/{batch.name}"]
-    return shlex.join(["hts-classify", "extract", *words])
+        flags = ["-d", f"{options.done_file}/{batch.name}", *flags]
+    if options.format == "parallel" and options.workers is None:
+        flags = ["--workers", "1", *flags]  # GNU parallel runs a command a core
+    end = words.index("--") if "--" in words else len(words)  # behind it are plates alone
+    return shlex.join(["hts-classify", "extract", *words[:end], *flags, *words[end:]])
 
 
 def _write_plan(out: str, batches: list[Batch], commands: list[str]) -> None:

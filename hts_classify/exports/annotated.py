@@ -2,7 +2,7 @@
 
 `X` holds the features of `wells.parquet`; `obs` what is known of each well and how each path calls
 it; `var` what each feature is; `obsm["scores_<path>"]` the scores of each class; `uns["settings"]`
-the settings of the run, as JSON.
+the settings of the run, as JSON. Names of columns have `_` for `/`, which HDF5 takes for a folder.
 """
 
 from __future__ import annotations
@@ -71,10 +71,11 @@ def to_anndata(measured: Measured) -> anndata.AnnData:
         aligned = obs[[PLATE, WELL]].merge(own, on=[PLATE, WELL], how="left").set_index(obs.index)
         obs = obs.join(aligned[[CALL, MARGIN]].add_suffix(f"_{path}"))
         classes = columns_with(SCORE, aligned)
-        scores[f"scores_{path}"] = aligned[classes].rename(columns=lambda c: c[len(SCORE) :])
+        named = aligned[classes].rename(columns=lambda c: c[len(SCORE) :])
+        scores[f"scores_{path}"] = _without_slashes(named)
     return anndata.AnnData(
         X=table[measured.features].to_numpy(np.float64),
-        obs=_storable(obs),
+        obs=_storable(_without_slashes(obs)),
         var=_variables(measured.features),
         obsm=scores,
         uns={"settings": json.dumps(measured.settings, sort_keys=True)},
@@ -112,6 +113,21 @@ def _variables(names: list[str]) -> pd.DataFrame:
         },
         index=pd.Index(names, dtype=object),
     )
+
+
+def _without_slashes(table: pd.DataFrame) -> pd.DataFrame:
+    """Rename columns that HDF5 could not hold; names that are taken get numbers."""
+    taken = {str(name) for name in table if "/" not in str(name)}
+    names: dict[str, str] = {}
+    for title in [str(name) for name in table if "/" in str(name)]:
+        stem = title.replace("/", "_")
+        name, number = stem, 1
+        while name in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        names[title] = name
+    return table.rename(columns=names)
 
 
 def _storable(obs: pd.DataFrame) -> pd.DataFrame:

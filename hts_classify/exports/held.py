@@ -11,7 +11,7 @@ from ..extract import held_pass
 from ..extract.quality import FLAGS
 from ..files import read_json
 from ..plate import Plate, read_platemap
-from ..shards import TILE_ROW, flag_column
+from ..shards import TILE_ROW, flag_column, read_table
 from ..vocabulary import (
     FOLD,
     LEVEL,
@@ -102,6 +102,12 @@ def read_measured(folder: Path, *, platemap: Path | None = None) -> Measured:
     features, quality = (_read(folder / f"{name}.parquet") for name in ("features", "quality"))
     about = quality[[TILE_ROW, FLAGS, *columns_with("Image_", quality)]]
     fields = features.merge(about, on=TILE_ROW, how="left", validate="1:1").drop(columns=TILE_ROW)
+    if fields.empty:
+        raise DataError(
+            "holds no field that could be used",
+            where=str(folder),
+            remedy="failures.csv says why; hts-classify merge joins a part with the others",
+        )
     places = [name for name in _ORDER if name in fields]
     objects = None
     if described["settings"]["labels"]:
@@ -172,11 +178,9 @@ def _check(folder: Path) -> dict[str, Any]:
 def _read(file: Path) -> pd.DataFrame:
     """Read a table that this package wrote."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with file.open("rb") as source:
-            table: pd.DataFrame = pq.read_table(source, use_threads=False).to_pandas()
+        table: pd.DataFrame = read_table(file).to_pandas(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"cannot be read ({str(error).splitlines()[0]})",

@@ -141,10 +141,11 @@ def extract(
         say(f"{kept} fields are kept from an earlier pass")
     if changed:
         say(f"{changed} fields have changed since an earlier pass, and are read again")
-    write_json(folder / "features" / DESCRIPTION, description)
     timings = timings or Timings(folder / "timings.json")
     timings.note(cost={"plates": [[plate.name, absolute(plate.path)] for plate in plates]})
     timings.save()
+    # Last: who finds it may rely on the rest, also where a kill comes between.
+    write_json(folder / "features" / DESCRIPTION, description)
     costs = _run(job, tasks, scheduler, workers, timings, on_well, say)
     if tasks:
         sweep(folder)  # of workers that were lost

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..plate import Field, Plate, number_image_sets
-from ..plate.image_sets import group_values, spelt
+from ..plate.image_sets import alike, group_values, spelt
 from ..vocabulary import METADATA
 from .parts import part_name
 from .settings import folder_name
@@ -92,7 +92,7 @@ def by_groups(plates: Sequence[Plate], keys: Sequence[str], *, together: bool) -
     groups: dict[tuple[str, ...], list[int]] = {}
     wells: dict[tuple[str, str], tuple[str, ...]] = {}
     for (plate, field), number in sorted(numbers.items(), key=lambda item: item[1]):
-        group = tuple(values[plate, field].get(name, "") for name in names)
+        group = tuple(alike(name, values[plate, field].get(name, "")) for name in names)
         groups.setdefault(group, []).append(number)
         if together and wells.setdefault((plate, field.well), group) != group:
             raise UsageError(

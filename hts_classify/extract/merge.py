@@ -153,8 +153,8 @@ def _parts(folder: Path) -> list[_Held]:
     held = []
     for path in found:
         file = path / "features" / DESCRIPTION
-        description = read_json(file) if file.exists() else None
-        held.append(_Held(path, Part.read(path / PART), description))
+        begun = file.exists() and "plates" in Timings(path / "timings.json").content
+        held.append(_Held(path, Part.read(path / PART), read_json(file) if begun else None))
     return held
 
 
@@ -294,7 +294,7 @@ def _join_shard(job: Job, task: Task, shards: Sequence[Path]) -> None:
 def _add_up(folder: Path, parts: Sequence[_Held]) -> dict[str, dict[str, float]]:
     """Add up what the wells cost in all parts, and write it down."""
     timings, wells = Timings(folder / "timings.json"), dict[str, dict[str, float]]()
-    for one in parts:
+    for one in [part for part in parts if part.description is not None]:
         content = Timings(one.folder / "timings.json").content
         for well, cost in content.get("wells", {}).items():
             held = wells.setdefault(well, {})

@@ -40,7 +40,7 @@ _LEFT_BY_A_PASS: Final = frozenset(
     {
         *("features", "features.parquet", "quality.parquet", "failures.csv", "timings.json"),
         *("tiles.zarr", "objects", "objects.parquet", "crops", "crops.parquet", "crops.zarr"),
-        *(PARTS, PART),
+        *(PARTS, PART, "export"),
     }
 )
 

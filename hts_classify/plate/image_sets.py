@@ -243,16 +243,16 @@ def _in_group(plates: Sequence[Plate], groups: Sequence[tuple[str, str]]) -> set
                 where=plates[0].path,
                 remedy=f"they have {', '.join(sorted(known))}",
             )
-        asked.append((name, _alike(name, value)))
+        asked.append((name, alike(name, value)))
     return {
         at
         for at, own in values.items()
-        if all(key in own and _alike(key, own[key]) == value for key, value in asked)
+        if all(key in own and alike(key, own[key]) == value for key, value in asked)
     }
 
 
-def _alike(key: str, value: str) -> str:
-    """Bring the spellings of one well, or of one site's number, together."""
+def alike(key: str, value: str) -> str:
+    """Bring the spellings of one well, or of one site's number, together, as `-g` compares them."""
     value = value.strip()
     if key == WELL:
         try:

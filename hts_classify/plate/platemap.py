@@ -123,7 +123,7 @@ def read_platemap(
     """
     path = Path(path)
     listed = is_image_list(path)
-    frame = _read_list(path, columns or Columns(), target) if listed else _read_table(path)
+    frame = _read_list(path, plate, columns or Columns(), target) if listed else _read_table(path)
     names = recognise([str(c) for c in frame.columns], columns or Columns(), where=str(path))
     renamed = frame[list(names)].rename(columns=names)
     titles = {canonical: title for title, canonical in names.items()}
@@ -186,8 +186,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_list(path: Path, columns: Columns, target: str | None) -> pd.DataFrame:
-    """Read what an image list says of its wells.
+def _read_list(path: Path, plate: Plate, columns: Columns, target: str | None) -> pd.DataFrame:
+    """Read what an image list says of wells: the plate's own of its, others of all they name.
 
     What differs from field to field of a well is left out, unless it was asked for by name: then
     it is a contradiction.
@@ -200,8 +200,10 @@ def _read_list(path: Path, columns: Columns, target: str | None) -> pd.DataFrame
         with suppress(UsageError):
             wanted.add(resolve_column(frame, name))
     varying = [name for name in frame.attrs["varying"] if name not in wanted]
-    if PLATE in frame and frame[PLATE].nunique() == 1:
+    table, chosen = split_choice(plate.path)
+    if PLATE in frame and table.resolve() == path.resolve():
         varying.append(PLATE)  # whatever the plate is called meanwhile
+        frame = frame[frame[PLATE] == chosen] if chosen else frame
     return frame.drop(columns=varying)
 
 

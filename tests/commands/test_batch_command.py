@@ -173,6 +173,17 @@ def test_groups_are_a_command_each_and_done_files_have_their_names(
     assert Path(f"done/{name}-{wells[0]}").read_text() == "Complete\n"
 
 
+def test_a_plate_behind_a_double_dash_stays_behind_what_chooses_the_part(
+    shell: Path, tiny_plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shell / "-p.zarr").symlink_to(tiny_plate)
+    words = ["--images-per-batch", "2", "-d", "done", "-o", "out", "--features", "tas"]
+    first = batch(capsys, *words, "--", "-p.zarr").partition("\n")[0]
+    assert main(shlex.split(first)[1:]) == 0
+    assert "2 fields of 1 plate in out/parts/00001-00002" in capsys.readouterr().out
+    assert Path("done/00001-00002").read_text() == "Complete\n"
+
+
 def test_parts_end_between_wells_where_crops_are_asked_for(
     shell: Path, tiny_plate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

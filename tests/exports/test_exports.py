@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +72,12 @@ def test_a_file_in_the_place_of_the_folder(measured: Path, tmp_path: Path) -> No
     assert (tmp_path / "x").read_text() == "mine"
 
 
+def empty(folder: Path) -> None:
+    """Make it a part of which no field could be read."""
+    for name in ("features.parquet", "quality.parquet"):
+        pd.read_parquet(folder / name).iloc[:0].to_parquet(folder / name)
+
+
 def lose(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
@@ -89,6 +97,7 @@ def lose(name: str) -> Callable[[Path], None]:
             lambda f: (f / "features.parquet").write_bytes(b"PAR1 no"),
             "features.parquet: cannot be read",
         ),
+        (empty, "holds no field that could be used; failures.csv says why"),
     ],
 )
 def test_a_folder_that_is_no_run(damage: Callable[[Path], None], said: str, measured: Path) -> None:
@@ -96,6 +105,22 @@ def test_a_folder_that_is_no_run(damage: Callable[[Path], None], said: str, meas
     with pytest.raises(DataError) as refused:
         export(measured)
     assert said in str(refused.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of the process")
+def test_a_table_leaves_no_thread_behind_that_would_abort_the_program_at_its_end(
+    measured: Path,
+) -> None:
+    count = (
+        "import os, sys, pathlib, pandas, pyarrow.parquet\n"
+        "from hts_classify.exports.held import read_measured\n"
+        "threads = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = threads()\n"
+        "read_measured(pathlib.Path(sys.argv[1]))\n"
+        "print(threads() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", count, str(measured)], capture_output=True)
+    assert (done.stdout, done.stderr) == (b"0\n", b"")
 
 
 def test_a_folder_that_has_lost_where_its_plates_are(measured: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,23 @@ def test_a_pass_has_no_calls(tmp_path: Path) -> None:
     assert list(made.obs) == ["Metadata_Plate", "Metadata_Well", "Metadata_Fields"]
     assert not made.obsm
     assert json.loads(made.uns["settings"])["settings"]["features"] == "pftas"
+
+
+def test_slashes_in_names_of_columns_and_classes_make_no_folders(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run, copy)
+    calls = pd.read_parquet(copy / "predictions.parquet")
+    calls = calls.rename(columns={"Score_fine": "Score_a/b", "Score_medium": "Score_a_b"})
+    calls.insert(0, "Metadata_dose (ug/ml)", "3")
+    calls.to_parquet(copy / "predictions.parquet")
+    made = anndata.read_h5ad(export(copy, kinds=["anndata"])[0])
+    assert made.obs["Metadata_dose (ug_ml)"].tolist() == ["3"] * 12
+    own = calls[(calls["Level"] == "well") & (calls["Path"] == "cnn")].set_index("Metadata_Well")
+    scores = own.loc[made.obs["Metadata_Well"], ["Score_coarse", "Score_a/b", "Score_a_b"]]
+    assert list(made.obsm["scores_cnn"]) == ["coarse", "a_b_2", "a_b"]
+    np.testing.assert_array_equal(made.obsm["scores_cnn"].to_numpy(), scores.to_numpy())
 
 
 def test_pycytominer_takes_it_too(tiny_run: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hts_classify.plate import (
     find_platemap,
     listed_wells,
     open_plate,
+    open_plates,
     read_platemap,
 )
 
@@ -68,6 +69,26 @@ def test_a_list_with_treatments_is_its_own_plate_map(listed: Path) -> None:
         "Metadata_moa": ["DMSO", "taxol"],
     }  # and not what differs from field to field
     pd.testing.assert_frame_equal(listed_wells(plate), wells)
+
+
+def test_plates_of_one_name_have_what_their_own_lists_say(listed: Path) -> None:
+    other = listed.with_name("other.csv")
+    other.write_text(listed.read_text().replace("DMSO", "nocodazole"))
+    plates = open_plates([f"{listed}#P1", f"{other}#P1", f"{listed}#P2"])
+    assert [plate.name for plate in plates] == ["load_data.csv#P1", "other.csv#P1", "P2"]
+    said = [read_platemap(str(plate.path).partition("#")[0], plate) for plate in plates]
+    assert [list(wells["Metadata_moa"]) for wells in said] == [
+        ["DMSO", "taxol"],
+        ["nocodazole", "taxol"],
+        ["other"],
+    ]
+
+
+def test_a_list_of_another_plate_is_no_map(listed: Path) -> None:
+    other = listed.with_name("other.csv")
+    other.write_text("\n".join([HEAD + "FileName_DNA", ROWS[3]]))
+    with pytest.raises(PlatemapError, match="no row is of plate P1, only of P2"):
+        read_platemap(other, open_plate(f"{listed}#P1"))
 
 
 @pytest.mark.parametrize(
