@@ -271,7 +271,10 @@ def _read(shard: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     with shard.open("rb") as source:
-        file = pq.ParquetFile(source, page_checksum_verification=True)
+        try:
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+        except UnicodeDecodeError as error:  # pyarrow's answer to a damaged name of a column
+            raise OSError(f"{shard} is damaged: {error}") from error
         return file.read(use_threads=False)
 
 

@@ -177,7 +177,7 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         with file.open("rb") as source:
             table: pd.DataFrame = pq.read_table(source, use_threads=False).to_pandas()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
             f"cannot be read ({str(error).splitlines()[0]})",
             where=str(file),

@@ -89,6 +89,12 @@ def lose(name: str) -> Callable[[Path], None]:
             lambda f: (f / "features.parquet").write_bytes(b"PAR1 no"),
             "features.parquet: cannot be read",
         ),
+        (
+            lambda f: (f / "features.parquet").write_bytes(
+                (f / "features.parquet").read_bytes().replace(b"Metadata_Well", b"\xb2etadata_Well")
+            ),
+            "features.parquet: cannot be read",
+        ),
     ],
 )
 def test_a_folder_that_is_no_run(damage: Callable[[Path], None], said: str, measured: Path) -> None:
