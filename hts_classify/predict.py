@@ -288,7 +288,7 @@ def _familiar(
     ModelError
         When these are absent, damaged, or of other models.
     """
-    import pandas as pd
+    import pyarrow.parquet as pq
 
     files = {model.name: known_wells(models, model.name) for model in trained}
     for file in (models / UNLIKE_CARD, *files.values()):
@@ -303,7 +303,9 @@ def _familiar(
     found = {}
     for model in trained:
         try:
-            known = pd.read_parquet(file := files[model.name])
+            with (file := files[model.name]).open("rb") as source:
+                # Arrow's threads, where the next line refuses, can abort the process at its end.
+                known = pq.read_table(source, use_threads=False).to_pandas()
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
         if len(columns_with(PROFILE, known)) != model.features:
