@@ -367,6 +367,6 @@ def _is_whole(shard: Path) -> bool:
     try:
         pq.ParquetFile(shard).read()
         read_json(shard.with_suffix(".json"))
-    except (OSError, pa.ArrowException, DataError):
+    except (OSError, pa.ArrowException, UnicodeDecodeError, DataError):
         return False
     return True

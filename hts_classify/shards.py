@@ -278,7 +278,11 @@ def read_table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     content = pa.BufferReader(path.read_bytes())
-    return pq.ParquetFile(content, page_checksum_verification=True).read(use_threads=False)
+    try:
+        file = pq.ParquetFile(content, page_checksum_verification=True)
+    except UnicodeDecodeError as error:  # pyarrow's answer to a damaged name of a column
+        raise OSError(f"{path} is damaged: {error}") from error
+    return file.read(use_threads=False)
 
 
 def join_shards(shards: Iterable[Path]) -> pa.Table:

@@ -291,6 +291,18 @@ def test_a_damaged_shard_is_made_again(tiny_plate: Path, tmp_path: Path, byte: f
     assert shard.read_bytes() == whole or pq.read_table(shard).equals(table)
 
 
+def test_a_shard_with_a_damaged_name_of_a_column_is_made_again(
+    tiny_plate: Path, tmp_path: Path
+) -> None:
+    plate = open_plate(tiny_plate)
+    extract(plate, tmp_path)
+    shard = tmp_path / "features" / "tiny" / f"{plate.wells[3]}.parquet"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole.replace(b"Metadata_Well", b"\xb2etadata_Well"))
+    extract(plate, tmp_path)
+    assert shard.read_bytes() == whole
+
+
 def test_extract_leaves_a_finished_run_as_it_is(tiny_plate: Path, tiny_run: Path) -> None:
     with pytest.raises(UsageError, match="holds a run over another pass"):
         extract(open_plate(tiny_plate), tiny_run, PassSettings(features="tas"))

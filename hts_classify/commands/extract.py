@@ -54,14 +54,14 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         type=sizes,
         default=(128,),
         metavar="N,…",
-        help="longest side of a tile in pixels; one or more (default 128)",
+        help="longest side of a tile in pixels; one or more (default 128; a run takes 256 unless it"
+        " is told otherwise)",
     )
     tiles.add_argument(
         "--tile-scale",
         type=ratio,
         metavar="N/M",
-        help="instead, a tile's pixels over a field's; 1/8 is what a run takes unless it is told"
-        " otherwise",
+        help="instead, a tile's pixels over a field's; 1/8 is what a run with --cnn jackal takes",
     )
     tiles.add_argument(
         "--models",

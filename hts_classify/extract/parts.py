@@ -160,6 +160,19 @@ def restricted(tasks: Sequence[Task], part: Part, *, together: bool) -> list[Tas
     return own
 
 
+def _tile_option(settings: dict[str, Any]) -> str:
+    """Spell the option by which `extract` makes the tiles of these settings.
+
+    Examples
+    --------
+    >>> _tile_option({"tile_sizes": [256], "scale": None}), _tile_option({"scale": [1, 8]})
+    ('--tile-size 256', '--tile-scale 1/8')
+    """
+    if settings["scale"] is not None:
+        return "--tile-scale " + "/".join(map(str, settings["scale"]))
+    return "--tile-size " + ",".join(map(str, settings["tile_sizes"]))
+
+
 def adopt(folder: Path, description: dict[str, Any], *, is_part: bool = False) -> frozenset[str]:
     """Return the names of what a pass left in a folder, for a run to go on from.
 
@@ -197,8 +210,7 @@ def adopt(folder: Path, description: dict[str, Any], *, is_part: bool = False) -
         raise UsageError(
             f"holds a pass of another kind: {differs}",
             where=str(folder),
-            remedy="ask for what the pass was asked for (extract --tile-scale 1/8 makes the tiles"
-            " that a run takes, and --tile-size gives both what you want), or name another folder"
-            " with -o",
+            remedy="ask for what the pass was asked for, or name another folder with -o"
+            f" ({_tile_option(description['settings'])} makes extract's tiles what is wanted here)",
         )
     return _LEFT_BY_A_PASS

@@ -98,6 +98,12 @@ def lose(name: str) -> Callable[[Path], None]:
             "features.parquet: cannot be read",
         ),
         (empty, "holds no field that could be used; failures.csv says why"),
+        (
+            lambda f: (f / "features.parquet").write_bytes(
+                (f / "features.parquet").read_bytes().replace(b"Metadata_Well", b"\xb2etadata_Well")
+            ),
+            "features.parquet: cannot be read",
+        ),
     ],
 )
 def test_a_folder_that_is_no_run(damage: Callable[[Path], None], said: str, measured: Path) -> None:
