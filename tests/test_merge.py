@@ -80,7 +80,7 @@ def test_parts_that_cut_wells_make_the_bytes_of_one_pass(
     assert hashes(tmp_path / "many" / "out") == hashes(tmp_path / "one" / "out")
     assert merged.stamp == single.stamp
     assert len(merged.failures) == 1
-    assert not list((tmp_path / "many" / "out" / "parts").iterdir())
+    assert not (tmp_path / "many" / "out" / "parts").exists()
 
 
 @pytest.mark.parametrize("by", ["images", "wells"])
@@ -278,6 +278,14 @@ def test_parts_that_do_not_go_together_are_named_and_nothing_is_written(
     with pytest.raises(DataError, match=words):
         merge(parts)
     assert not hashes(parts)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"commands": 3}', '{"commands": [{}]}'])
+def test_a_damaged_plan_does_not_cost_the_parts(parts: Path, content: str) -> None:
+    (parts / "parts" / "batch.json").write_text(content)
+    shutil.rmtree(next((parts / "parts").glob("*/")))
+    with pytest.raises(DataError, match=r"batch\.json: is damaged.*delete the file and call batch"):
+        merge(parts)
 
 
 def test_without_parts_there_is_nothing_to_merge(tmp_path: Path) -> None:

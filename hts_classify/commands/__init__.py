@@ -85,6 +85,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         return parser.parse_args(arguments)
     command = commands[arguments[0]]
     command.check_flags(arguments[1:])
+    if "" in arguments:
+        command.refuse("an empty word; a variable of the shell may not be set")
     options, rest = parser.parse_known_args(arguments)
     if rest:
         command.refuse(f"unknown argument {rest[0]!r}")

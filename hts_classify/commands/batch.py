@@ -147,4 +147,5 @@ def _write_plan(out: str, batches: list[Batch], commands: list[str]) -> None:
 def _summary(plates: tuple[Plate, ...], batches: list[Batch], merge: str) -> str:
     count = len({number for batch in batches for number in batch.image_sets})
     several = f"{len(plates)} plates" if len(plates) > 1 else Path(plates[0].path).name
-    return f"{len(batches)} commands for {count} image sets of {several}; then: {merge}"
+    commands = f"{len(batches)} command{'s' * (len(batches) > 1)}"
+    return f"{commands} for {count} image set{'s' * (count > 1)} of {several}; then: {merge}"

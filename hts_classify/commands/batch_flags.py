@@ -18,6 +18,7 @@ from typing import Final
 from ..errors import HTSError, UsageError
 from ..files import absolute, place, whole
 from ..plate import ImageSets
+from ..plate.list_table import is_image_list
 
 __all__ = ["add_batch_flags", "add_input_flags", "image_sets_of", "settle", "supervised"]
 
@@ -116,6 +117,11 @@ def settle(options: argparse.Namespace) -> list[str]:
                     remedy="with --data-file it is where relative paths begin",
                 )
             options.folder = absolute(folder)
+        if (file := Path(options.data_file)).exists() and not is_image_list(file):
+            raise UsageError(
+                f"--data-file {file} is no table that names images",
+                remedy="give a CSV in LoadData's columns; any other plate by its path alone",
+            )
         return [options.data_file]
     if named and options.input:
         raise UsageError(
@@ -148,6 +154,8 @@ def supervised(options: argparse.Namespace, call: Callable[[argparse.Namespace],
     """
     done = place(options.done_file) if options.done_file else None
     if done is not None:
+        if done.is_dir():
+            raise UsageError(f"-d {options.done_file} is a folder", remedy="name a file")
         done.unlink(missing_ok=True)
     asked, root = options.log_level, logging.getLogger()
     before, handler = root.level, logging.StreamHandler()

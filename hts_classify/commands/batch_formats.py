@@ -38,7 +38,7 @@ _SGE: Final = """\
 #$ -S /bin/bash
 #$ -cwd
 #$ -V
-#$ -N hts-classify
+#$ -N hts-{name}
 #$ -t 1-{count}"""
 
 _PARALLEL: Final = """\
@@ -85,12 +85,12 @@ def script(
     hts-classify extract p.zarr
     hts-classify merge o
     """
-    lines = "\n".join(commands)
+    lines, name = "\n".join(commands), digest(list(commands))[:8]
     if form == "lines":
         return f"{lines}\n{merge}\n"
     if form == "parallel":
         # GNU parallel knows commands by their place alone: others get a log of their own.
-        log = f"{out}/parts/joblog-{digest(list(commands))[:8]}.tsv"
+        log = f"{out}/parts/joblog-{name}.tsv"
         return _PARALLEL.format(
             folder=shlex.quote(f"{out}/parts"), log=shlex.quote(log), commands=lines, merge=merge
         )
@@ -101,10 +101,10 @@ def script(
         )
         directives, number = _SLURM, "SLURM_ARRAY_TASK_ID"
     else:
-        submit = f"qsub THIS_FILE && qsub -hold_jid hts-classify -cwd -V -b y {merge}"
+        submit = f"qsub THIS_FILE && qsub -hold_jid hts-{name} -cwd -V -b y {merge}"
         directives, number = _SGE, "SGE_TASK_ID"
     return _ARRAY.format(
-        directives=directives.format(count=len(commands)),
+        directives=directives.format(count=len(commands), name=name),
         submit=submit,
         number=number,
         commands=lines,

@@ -141,7 +141,10 @@ def sizes(text: str) -> tuple[int, ...]:
     >>> sizes("128,224")
     (128, 224)
     """
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write whole numbers, as 128,224") from None
 
 
 def ratio(text: str) -> tuple[int, int]:

@@ -128,8 +128,7 @@ def merge(
     extraction = collect(job, tasks, costs)
     say(f"{len(parts)} parts, {len(numbers)} image sets: each is there once")
     if remove_parts:
-        for one in parts:
-            _remove(one.folder)
+        _remove(folder / PARTS)
     return extraction
 
 
@@ -221,13 +220,7 @@ def _incomplete(
     folder: Path, parts: Sequence[_Held], lost: set[int], count: int
 ) -> IncompleteError:
     """Name what is to be run again: the printed commands where they are known."""
-    file = folder / PARTS / PLAN
-    planned = read_json(file)["commands"] if file.exists() else []
-    commands = [
-        entry["command"]
-        for entry in planned
-        if any(first <= n <= last for first, last in entry["image_sets"] for n in lost)
-    ]
+    commands = _planned(folder / PARTS / PLAN, lost)
     of = [one.folder.name for one in parts if one.part.image_sets & lost]
     begun = f" ({', '.join(of[:8])} {'is' if len(of) == 1 else 'are'} not finished)" if of else ""
     if commands:
@@ -243,6 +236,24 @@ def _incomplete(
         remedy=remedy,
         commands=commands,
     )
+
+
+def _planned(file: Path, lost: set[int]) -> list[str]:
+    """Return the printed commands that some image sets were for."""
+    if not file.exists():
+        return []
+    try:
+        return [
+            entry["command"]
+            for entry in read_json(file)["commands"]
+            if any(first <= n <= last for first, last in entry["image_sets"] for n in lost)
+        ]
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "is damaged, and image sets are missing",
+            where=str(file),
+            remedy="delete the file and call batch again, as for the parts that are there",
+        ) from error
 
 
 def _join(job: Job, tasks: Sequence[Task], parts: Sequence[_Held]) -> None:

@@ -113,8 +113,14 @@ class ImageFiles:
         looks = look_at(page.file for page in pages if page.file)
         size = (*(1 for _ in outer), *image.shape)
         return [
-            Gap(page.file, (*map(int, place), 0, 0), size, what="file", row=page.row)
-            if page.file
+            Gap(
+                page.file or "that the row should name",
+                (*map(int, place), 0, 0),
+                size,
+                what="file",
+                row=page.row,
+            )
+            if page.line
             else Gap("without a row", (*map(int, place), 0, 0), size, what="plane")
             for page, *place in zip(pages, *np.unravel_index(range(len(pages)), outer), strict=True)
             if looks.get(page.file) is None

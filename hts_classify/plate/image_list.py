@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import DataError, FieldError, PlateError
+from ..errors import DataError, FieldError, PlateError, UsageError
 from .fields import choose_plate, make_head, natural, number_sites, place_well, split_choice
 from .image_files import Header, ImageFiles, Page, read_headers
 from .layout import Field, View
@@ -86,6 +86,12 @@ def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
     """
     file, chosen = split_choice(path)
     where = str(path)
+    if view.level:
+        raise UsageError(
+            f"no level {view.level}",
+            where=where,
+            remedy="images of a list have full resolution alone, --level 0",
+        )
     table = read_list(file)
     rows = table.rows
     if "plate" in table.words:
@@ -121,7 +127,9 @@ def open_image_list(path: str | Path, *, name: str, view: View) -> StoredPlate:
                 images[at] = Broken(error.what, error.remedy)
     metadata, notes = metadata_of(table, said)
     if table.unused:
-        notes.append(f"illumination functions of no channel here: {', '.join(table.unused)}")
+        notes.append(
+            f"illumination functions without a file or a channel: {', '.join(table.unused)}"
+        )
     if table.functions and (view.illumination is None or any(f for _, f in view.illumination)):
         notes.append("the image list's own illumination functions are not applied")
     return make_plate(

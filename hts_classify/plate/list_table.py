@@ -59,7 +59,7 @@ class ListTable:
     functions: Mapping[str, str]
     """By channel: which of `files` is its illumination function."""
     unused: tuple[str, ...]
-    """Illumination functions of channels that the table has not."""
+    """Illumination functions without a file, or of channels that the table has not."""
 
     @property
     def plates(self) -> tuple[str, ...]:
@@ -187,9 +187,18 @@ def _parsed(path: Path, _changed: int, _size: int) -> ListTable:
         )
     named = [name for name, kinds in files.items() if _names_functions(rows, name, kinds)]
     channels = tuple(name for name in files if name not in named)
+    for name in channels:
+        others = tuple(channel for channel in channels if channel != name)
+        if _ILLUM.search(name) and (channel := _channel_of(name, others)) is not None:
+            raise PlateError(
+                f"{name}, by its name an illumination function of {channel}, lists"
+                f" {_first_file(rows, files[name])}, which is no .npy file",
+                where=where,
+                remedy="save it as one (numpy.save), or rename its columns if it is a channel",
+            )
     functions: dict[str, str] = {}
     for name in named:
-        if (channel := _channel_of(name, channels)) is not None:
+        if (channel := _channel_of(name, channels)) is not None and _first_file(rows, files[name]):
             functions.setdefault(channel, name)
     return ListTable(
         path=path,
@@ -276,9 +285,14 @@ def _names_functions(
     """Tell illumination functions from images that are called after them, by their files."""
     if not _ILLUM.search(name):
         return False
+    first = _first_file(rows, kinds)
+    return not first or PurePosixPath(first.lower()).suffix in _FUNCTIONS
+
+
+def _first_file(rows: Sequence[tuple[int, Mapping[str, str]]], kinds: Mapping[str, str]) -> str:
+    """Return the first file that a channel's columns list; nothing where they are empty."""
     listed = (row[kinds[kind]] for _, row in rows for kind in _NAMING if kind in kinds)
-    first = next((text for text in listed if text), "")
-    return PurePosixPath(first.lower()).suffix in _FUNCTIONS
+    return next((text for text in listed if text), "")
 
 
 def _channel_of(name: str, channels: Sequence[str]) -> str | None:

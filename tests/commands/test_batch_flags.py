@@ -152,6 +152,10 @@ def test_a_data_file_with_a_folder_of_its_images(tmp_path: Path) -> None:
         (["{plate}", "-g", "Well=A1,Well=A2"], "name each key once"),
         (["{plate}", "-g", "Well=H12"], "no image set is in the group; there are Metadata_Well:"),
         (["--retry-failed", "-f", "2"], "--retry-failed with -f 2"),
+        (["--data-file", "{plate}"], "is no table that names images; give a CSV in LoadData's"),
+        (["{plate}", "-d", "{plate}"], "is a folder; name a file"),
+        (["{plate}", "-g", ""], "an empty word; a variable of the shell may not be set"),
+        (["{plate}", "--tile-size", "x"], "'x': write whole numbers, as 128,224"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(

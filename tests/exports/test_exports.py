@@ -49,7 +49,7 @@ def test_the_command_writes_what_is_asked_for(
     assert wells["Metadata_Compound"].fillna("").tolist() == ["taxol", "", "", ""]
 
 
-@pytest.mark.parametrize("kinds", ["xlsx", "csv,xlsx", ""])
+@pytest.mark.parametrize("kinds", ["xlsx", "csv,xlsx", ","])
 def test_an_unknown_word_is_refused_with_the_list(
     kinds: str, measured: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

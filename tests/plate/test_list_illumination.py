@@ -11,7 +11,7 @@ import pytest
 from lists import save, table
 from stores import noise
 
-from hts_classify.errors import DataError, FieldError
+from hts_classify.errors import DataError, FieldError, PlateError
 from hts_classify.plate import View, open_plate
 
 SHAPE = (16, 20)
@@ -176,13 +176,28 @@ def test_a_function_without_its_channel_is_said(tmp_path: Path) -> None:
     head = "Metadata_Well,FileName_DNA,FileName_IllumRNA"
     plate = open_plate(table(tmp_path, "A1,x.tif,f.npy", head=head))
     assert plate.channels == ("DNA",)
-    assert plate.notes == ("illumination functions of no channel here: IllumRNA",)
+    assert plate.notes == ("illumination functions without a file or a channel: IllumRNA",)
 
 
 def test_images_that_are_called_after_illumination_stay_images(tmp_path: Path) -> None:
     pixels = save(tmp_path / "x.tif", noise(*SHAPE))
     plate = open_plate(table(tmp_path, "A1,x.tif", head="Metadata_Well,FileName_IllumDNA"))
     assert plate.channels == ("IllumDNA",)
+    np.testing.assert_array_equal(plate.read(plate.fields[0])[0], pixels)
+
+
+def test_a_function_that_is_no_npy_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "x.tif", noise(*SHAPE))
+    head = "Metadata_Well,FileName_OrigDNA,FileName_IllumDNA"
+    with pytest.raises(PlateError, match=r"IllumDNA, .* of OrigDNA, lists x.tif, .*numpy\.save"):
+        open_plate(table(tmp_path, "A1,x.tif,x.tif", head=head))
+
+
+def test_a_column_of_functions_without_a_file_is_left_out_and_said(tmp_path: Path) -> None:
+    pixels = save(tmp_path / "x.tif", noise(*SHAPE))
+    head = "Metadata_Well,FileName_OrigDNA,FileName_IllumDNA"
+    plate = open_plate(table(tmp_path, "A1,x.tif,", head=head))
+    assert plate.notes == ("illumination functions without a file or a channel: IllumDNA",)
     np.testing.assert_array_equal(plate.read(plate.fields[0])[0], pixels)
 
 

@@ -9,7 +9,7 @@ import pytest
 from lists import save, table
 from stores import noise
 
-from hts_classify.errors import HTSError, PlateError
+from hts_classify.errors import FieldError, HTSError, PlateError, UsageError
 from hts_classify.plate import View, open_plate
 from hts_classify.plate.list_table import is_image_list, read_list
 
@@ -114,6 +114,22 @@ def test_an_empty_file_is_no_image_list(tmp_path: Path) -> None:
     assert not is_image_list(tmp_path / "x.csv")
     with pytest.raises(PlateError, match="neither HDF5 nor an image list"):
         open_plate(tmp_path / "x.csv")
+
+
+def test_a_list_has_no_levels(tmp_path: Path) -> None:
+    save(tmp_path / "x.tif", noise(16, 20))
+    with pytest.raises(UsageError, match="no level 2; images of a list have full resolution"):
+        open_plate(table(tmp_path, "A1,1,x.tif", head=PLAIN), view=View(level=2))
+
+
+def test_a_cell_without_a_file_is_named_with_its_line(tmp_path: Path) -> None:
+    save(tmp_path / "x.tif", noise(16, 20))
+    rows = ["A1,1,x.tif,x.tif", "A2,1,x.tif,"]
+    plate = open_plate(table(tmp_path, *rows, head=f"{PLAIN},FileName_GFP"))
+    with pytest.raises(
+        FieldError, match="channel GFP: line 3: file that the row should name is missing"
+    ):
+        plate.read(plate.fields[1])
 
 
 def test_missing_files_are_named_with_their_lines(tmp_path: Path) -> None:
