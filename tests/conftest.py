@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,15 @@ def tiny_plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     recipe = Recipe(setting="texture", shape=(64, 64), fields=2, compounds=4, replicates=1)
     return write_plate(tmp_path_factory.mktemp("tiny") / "tiny.zarr", recipe)
+
+
+@pytest.fixture
+def holed(tiny_plate: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny plate with a field that cannot be read: it lacks a chunk."""
+    plate = tmp_path / "tiny.zarr"
+    shutil.copytree(tiny_plate, plate)
+    sorted(plate.glob("*/*/1/0/c/1/0/0"))[0].unlink()
+    return plate
 
 
 @pytest.fixture(scope="session")

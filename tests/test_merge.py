@@ -50,15 +50,6 @@ def do_parts(
 
 
 @pytest.fixture
-def holed(tiny_plate: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny plate without a chunk of a field."""
-    plate = tmp_path / "tiny.zarr"
-    shutil.copytree(tiny_plate, plate)
-    sorted(plate.glob("*/*/1/0/c/1/0/0"))[0].unlink()
-    return plate
-
-
-@pytest.fixture
 def parts(tiny_plate: Path, tmp_path: Path) -> Path:
     """A folder with the parts of the tiny plate."""
     do_parts([open_plate(tiny_plate)], tmp_path / "out")

@@ -92,14 +92,7 @@ class CorrectedPlate(WrappedPlate):
             function = self.functions.get(channel)
             if function is None:
                 continue
-            if pixels.shape[-2:] != function.shape:
-                raise FieldError(
-                    f"has {pixels.shape[-2:]} pixels, the illumination function {function.shape}",
-                    where=str(field),
-                    channel=channel,
-                    remedy="leave the field out",
-                )
-            divide(pixels[index], function)
+            divide(pixels[index], function, field, channel)
         return pixels
 
     def stamp(self, field: Field, label: str = "") -> str:
@@ -159,8 +152,21 @@ def checked_function(content: BinaryIO, shape: tuple[int, int], *, where: str) -
     return function
 
 
-def divide(pixels: NDArray[Any], function: NDArray[Any]) -> None:
-    """Divide (y, x) or (z, y, x) pixels in place by a function of shape (y, x)."""
+def divide(pixels: NDArray[Any], function: NDArray[Any], field: Field, channel: str) -> None:
+    """Divide (y, x) or (z, y, x) pixels in place by a function of shape (y, x).
+
+    Raises
+    ------
+    FieldError
+        When they have another shape; it names the field and the channel.
+    """
+    if pixels.shape[-2:] != function.shape:
+        raise FieldError(
+            f"has {pixels.shape[-2:]} pixels, the illumination function {function.shape}",
+            where=str(field),
+            channel=channel,
+            remedy="leave the field out",
+        )
     most = np.iinfo(pixels.dtype).max
     for start in range(0, function.shape[0], _ROWS):
         rows = slice(start, start + _ROWS)

@@ -137,14 +137,7 @@ class ListCorrectedPlate(WrappedPlate):
             if channel not in files:
                 continue
             function = self._function(files[channel], field, channel)
-            if pixels.shape[-2:] != function.shape:
-                raise FieldError(
-                    f"has {pixels.shape[-2:]} pixels, the illumination function {function.shape}",
-                    where=str(field),
-                    channel=channel,
-                    remedy="leave the field out",
-                )
-            divide(pixels[index], function)
+            divide(pixels[index], function, field, channel)
         return pixels
 
     def stamp(self, field: Field, label: str = "") -> str:

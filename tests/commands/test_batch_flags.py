@@ -15,15 +15,6 @@ from hts_classify import open_plate
 from hts_classify.commands import main
 
 
-@pytest.fixture
-def holed(tiny_plate: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny plate with a field that cannot be read."""
-    plate = tmp_path / "tiny.zarr"
-    shutil.copytree(tiny_plate, plate)
-    sorted(plate.glob("*/*/1/0/c/1/0/0"))[0].unlink()
-    return plate
-
-
 def test_the_done_file_says_how_it_ended(holed: Path, tmp_path: Path) -> None:
     done = tmp_path / "done" / "1"
 
