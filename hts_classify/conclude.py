@@ -21,6 +21,7 @@ from .predictions import UNFOLDED, treatments, with_proba, with_wells, write_tab
 from .raters import with_raters
 from .repeating import first_repeat, repeated
 from .report import draw, load_record, write_cards
+from .shards import read_frame
 from .unlike import UNLIKE_CARD, flagged, known_wells, with_unlike
 from .vocabulary import PATHS, PLATE, TARGET, TRAINED, WELL
 
@@ -37,9 +38,8 @@ class _Sights(Mapping[tuple[str, int], "pd.DataFrame"]):
         self._files = files
 
     def __getitem__(self, key: tuple[str, int]) -> pd.DataFrame:
-        import pandas as pd
 
-        return pd.read_parquet(self._files[key])
+        return read_frame(self._files[key])
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         return iter(self._files)
@@ -141,11 +141,9 @@ def _explained(
     sights: Mapping[tuple[str, int], pd.DataFrame],
 ) -> dict[str, Any] | None:
     """Write why each well was called so; return which statistics the TAS models go by."""
-    import pandas as pd
-
     importance = summarised(
         [
-            pd.read_parquet(fits.explained(step))
+            read_frame(fits.explained(step))
             for step in steps
             if step.path == PATHS[0] and step.fold != UNFOLDED
         ]
@@ -161,7 +159,7 @@ def _table(fits: Fits, shards: Mapping[Step, Path]) -> pd.DataFrame:
     """Join the calls with the plate map, and call treatments; scores stand last."""
     import pandas as pd
 
-    table = pd.concat([pd.read_parquet(shard) for shard in shards.values()], ignore_index=True)
+    table = pd.concat([read_frame(shard) for shard in shards.values()], ignore_index=True)
     table = with_wells(table, fits.folds.wells)
     by_treatment = treatments(table, aggregate=fits.aggregate)
     return pd.concat([table, by_treatment], ignore_index=True) if len(by_treatment) else table

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .evaluate import Evaluation, evaluate
 from .files import whole
 from .predictions import UNFOLDED, Aggregate, tile_scores, with_calls, with_proba
-from .shards import CROP, CROP_X, CROP_Y, OBJECT
+from .shards import CROP, CROP_X, CROP_Y, OBJECT, read_frame
 from .vocabulary import (
     CALL,
     FOLD,
@@ -146,16 +146,14 @@ def judge_crops(
     if not shards:
         return None
     about = wells[[PLATE, WELL, TARGET, GROUP]]
-    places = pd.read_parquet(
-        out / "crops.parquet", columns=[PLATE, WELL, CROP, CROP_Y, CROP_X, OBJECT]
-    )
+    places = read_frame(out / "crops.parquet", columns=[PLATE, WELL, CROP, CROP_Y, CROP_X, OBJECT])
     columns, parts = _schema(classes, timed=_is_timed(shards[0]), proba=proba), []
     with (
         whole(out / CROP_CALLS) as part,
         pq.ParquetWriter(part, columns, compression="zstd", use_dictionary=_words(columns)) as file,
     ):
         for shard in shards:
-            table = pd.read_parquet(shard).merge(about, on=[PLATE, WELL], how="left")
+            table = read_frame(shard).merge(about, on=[PLATE, WELL], how="left")
             table = table.merge(places, on=[PLATE, WELL, CROP], how="left")
             table = table.reindex(columns=[*table, *_absent(table, classes)])
             table = with_proba(table, temperatures)

@@ -10,6 +10,7 @@ from .files import read_json, whole
 from .fits import Fits, Step
 from .predictions import with_proba, with_wells, write_table
 from .repeats import compare_repeats
+from .shards import read_frame
 from .splits import Folds
 from .vocabulary import FOLD, GROUP, LEVEL, PLATE, REPEAT, ROLE, SEED, TARGET, WELL
 
@@ -90,7 +91,7 @@ def _wells(shards: Mapping[Step, Path], folds: Folds, *, proba: bool) -> pd.Data
     """Return the calls of wells in one repeat, with the columns of `predictions.parquet`."""
     import pandas as pd
 
-    table = pd.concat([pd.read_parquet(shard) for shard in shards.values()], ignore_index=True)
+    table = pd.concat([read_frame(shard) for shard in shards.values()], ignore_index=True)
     table = with_wells(table[table[LEVEL] == "well"], folds.wells)
     if not proba:
         return table

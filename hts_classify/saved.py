@@ -20,7 +20,7 @@ from .extract import PassSettings
 from .models import load
 from .models.card import damaged, read_card
 from .plate import Plate, select_channels
-from .shards import read_table
+from .shards import read_frame
 from .unlike import UNLIKE_CARD, known_wells
 from .vocabulary import PATHS, PROFILE, columns_with
 
@@ -205,7 +205,7 @@ def _familiar(
     found = {}
     for model in models:
         try:
-            known = read_table(file := files[model.name]).to_pandas(use_threads=False)
+            known = read_frame(file := files[model.name])
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             raise damaged(file, f"cannot be read ({str(error).splitlines()[0]})") from error
         if len(columns_with(PROFILE, known)) != model.features:

@@ -22,7 +22,7 @@ from .extract.tables import CHANNEL, REASON, RETRY
 from .files import whole
 from .models.protocol import Inputs
 from .plate import Plate
-from .shards import CROP, TILE_ROW, feature_matrix
+from .shards import CROP, TILE_ROW, feature_matrix, read_frame
 from .tiles import CropStore, TileStore, grid_crops
 from .vocabulary import PLATE, SITE, TIMEPOINT, WELL
 
@@ -138,7 +138,7 @@ def keep_seen(
     if settings.crops == "none":
         return extraction, extraction.tiles
     features, failures = extraction.features, extraction.failures
-    crops = pd.read_parquet(out / "crops.parquet")
+    crops = read_frame(out / "crops.parquet")
     seen, tiles = usable(out, settings, features, extraction.tiles, crops)
     lacking = features[~features[TILE_ROW].isin(seen[TILE_ROW])]
     if len(lacking) == len(features):

@@ -53,6 +53,7 @@ __all__ = [
     "held",
     "join_shards",
     "object_schema",
+    "read_frame",
     "read_table",
     "records_of",
     "shard_schema",
@@ -268,8 +269,8 @@ def _key_of(schema: pa.Schema) -> str:
     return str((schema.metadata or {}).get(_KEY, b"").decode())
 
 
-def read_table(path: Path) -> pa.Table:
-    """Read a whole table in this thread, and look at its checksums.
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table, or some columns of it, in this thread, and look at its checksums.
 
     Arrow reads what it opens itself, or is given open, in threads of its own. One that still lets
     go of a file of Python's when the program ends has it abort: the exit code is then lost.
@@ -282,7 +283,13 @@ def read_table(path: Path) -> pa.Table:
         file = pq.ParquetFile(content, page_checksum_verification=True)
     except UnicodeDecodeError as error:  # pyarrow's answer to a damaged name of a column
         raise OSError(f"{path} is damaged: {error}") from error
-    return file.read(use_threads=False)
+    return file.read(None if columns is None else list(columns), use_threads=False)
+
+
+def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table as `read_table` does, for pandas."""
+    frame: pd.DataFrame = read_table(path, columns).to_pandas(use_threads=False)
+    return frame
 
 
 def join_shards(shards: Iterable[Path]) -> pa.Table:

@@ -11,7 +11,7 @@ from ..extract import held_pass
 from ..extract.quality import FLAGS
 from ..files import read_json
 from ..plate import Plate, read_platemap
-from ..shards import TILE_ROW, flag_column, read_table
+from ..shards import TILE_ROW, flag_column, read_frame
 from ..vocabulary import (
     FOLD,
     LEVEL,
@@ -180,7 +180,7 @@ def _read(file: Path) -> pd.DataFrame:
     import pyarrow as pa
 
     try:
-        table: pd.DataFrame = read_table(file).to_pandas(use_threads=False)
+        table = read_frame(file)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"cannot be read ({str(error).splitlines()[0]})",

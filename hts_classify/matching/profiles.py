@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plate import control_kinds
-from ..shards import feature_matrix
+from ..shards import feature_matrix, read_table
 from ..vocabulary import FOLD, PLATE, PROFILE, ROLE, SCORED, TRAINED, WELL, columns_with
 
 if TYPE_CHECKING:
@@ -94,10 +94,9 @@ def read_seen(file: Path, wells: pd.DataFrame) -> Seen:
     Seen
     """
     import pandas as pd
-    import pyarrow.parquet as pq
 
     # Not by way of pandas: hundreds of columns cost it more than the numbers in them.
-    table = pq.read_table(file, use_threads=False)
+    table = read_table(file)
     names = [table[name].to_numpy() for name in (PLATE, WELL)]
     known = pd.MultiIndex.from_frame(wells[[PLATE, WELL]])
     rows = np.asarray(known.get_indexer(pd.MultiIndex.from_arrays(names)), np.intp)

@@ -15,7 +15,7 @@ from ..extract.settings import folder_name
 from ..features import Rule
 from ..importance import channel_of, statistics_of
 from ..nearest import METRICS, NEAREST
-from ..shards import CROP, TILE_ROW
+from ..shards import CROP, TILE_ROW, read_frame
 from ..tiles import CropStore
 from ..vocabulary import CALL, PATH, PLATE, SITE, TARGET, TIMEPOINT, TITLES, WELL, channel_word
 from .overlays import marked, small, thresholded
@@ -50,12 +50,10 @@ def explained(record: Record, brush: Painter) -> dict[str, Any] | None:
     dict or None
         None of a run that was made before calls were explained.
     """
-    import pandas as pd
-
     file = record.folder / "explanations.parquet"
     if not file.exists():
         return None
-    table = pd.read_parquet(file)
+    table = read_frame(file)
     apart = _disagreements(table, record.wells)
     shown = apart[:_MOST]
     asked = table.set_index([PLATE, WELL]).sort_index() if len(table) else table
@@ -161,7 +159,6 @@ class Pictures:
         wells: Sequence[Key],
         rows: Mapping[Key, Sequence[Mapping[Any, Any]]],
     ) -> None:
-        import pandas as pd
         import pyarrow.parquet as pq
 
         self._record, self._brush = record, brush
@@ -172,7 +169,7 @@ class Pictures:
         words = dict.fromkeys(channel_of(name) for name in statistics_of(names))
         self._words = {word: k for k, word in enumerate(words)}
         places = [name for name in (PLATE, WELL, SITE, TIMEPOINT, TILE_ROW) if name in names]
-        self._fields = pd.read_parquet(file, columns=places)
+        self._fields = read_frame(file, columns=places)
         firsts = self._fields.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TILE_ROW]
         self._rows = firsts.to_dict()
         near = [
@@ -230,12 +227,10 @@ class Pictures:
 
     def _first_crops(self, wells: Sequence[Key]) -> dict[Key, NDArray[np.float32]]:
         """Read the first crop of each well's first field, where the CNN saw crops."""
-        import pandas as pd
-
         file = self._record.folder / "crops.parquet"
         if self._record.run["settings"].get("crops", "none") == "none" or not file.exists():
             return {}
-        crops = pd.read_parquet(file).sort_values(CROP, kind="stable")
+        crops = read_frame(file).sort_values(CROP, kind="stable")
         keys = [name for name in (PLATE, WELL, SITE, TIMEPOINT) if name in crops]
         keys = [name for name in keys if name in self._fields]
         joined = self._fields.merge(crops[[*keys, CROP]], on=keys).drop_duplicates([PLATE, WELL])
@@ -252,11 +247,9 @@ def _maps(
     record: Record, wells: Iterable[Key]
 ) -> dict[tuple[str, str, str], tuple[NDArray[np.uint8], tuple[float, float]]]:
     """Read where the CNN saw each class in these wells; one that it saw nowhere is left out."""
-    import pandas as pd
-
     wanted, found = set(wells), {}
     for file in sorted((record.folder / "predictions").glob("explained-cnn-*.parquet")):
-        for one in pd.read_parquet(file).to_dict("records") if wanted else []:
+        for one in read_frame(file).to_dict("records") if wanted else []:
             if (one[PLATE], one[WELL]) in wanted and isinstance(one["Map"], bytes):
                 values = np.frombuffer(one["Map"], np.uint8).reshape(one["Rows"], one["Columns"])
                 covered = one["CoveredY"], one["CoveredX"]

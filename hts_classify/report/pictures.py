@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..shards import TILE_ROW
+from ..shards import TILE_ROW, read_frame
 from ..vocabulary import PLATE, WELL
 
 if TYPE_CHECKING:
@@ -161,8 +161,6 @@ def album(record: Record) -> Album:
     DataError
         When the folder has no tiles, or one of those to be shown is damaged; it names the file.
     """
-    import pandas as pd
-
     file = record.folder / "features.parquet"
     if not file.exists():
         raise DataError(
@@ -170,7 +168,7 @@ def album(record: Record) -> Album:
             where=str(file),
             remedy="copy it there too, or run again",
         )
-    table = pd.read_parquet(file, columns=[PLATE, WELL, TILE_ROW])
+    table = read_frame(file, columns=[PLATE, WELL, TILE_ROW])
     first = table.drop_duplicates([PLATE, WELL])[[PLATE, WELL, TILE_ROW]]
     rows = {(plate, well): int(row) for plate, well, row in first.itertuples(index=False)}
     store, colours = record.tiles, channel_colours(record.run["channels"]).values()

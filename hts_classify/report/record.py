@@ -10,6 +10,7 @@ from ..compare import SCHEMA
 from ..cost import Projection, project
 from ..errors import DataError
 from ..files import read_json
+from ..shards import read_frame
 from ..tiles import TileStore
 from ..timings import PathCost, path_costs, repeats_cost
 from ..vocabulary import LEVEL, PLATE, SCORE, SITE, columns_with
@@ -208,7 +209,7 @@ def load_record(folder: Path) -> Record:
             remedy="name the folder of a run; the command that began it finishes it",
         )
     try:
-        predictions = pd.read_parquet(folder / "predictions.parquet")
+        predictions = read_frame(folder / "predictions.parquet")
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise DataError(
             f"holds a table that cannot be read ({str(error).splitlines()[0]})",
@@ -218,7 +219,7 @@ def load_record(folder: Path) -> Record:
     timings = read_json(folder / "timings.json")
     timed = sum(int(well["fields"]) for well in timings.get("wells", {}).values())
     features = folder / "features.parquet"  # of a copy without it, what was timed says as much
-    fields = len(pd.read_parquet(features, columns=[PLATE])) if features.exists() else timed
+    fields = len(read_frame(features, columns=[PLATE])) if features.exists() else timed
     comparison = read_json(folder / "comparison.json")
     if (schema := comparison.get("schema")) != SCHEMA:
         raise DataError(
