@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-CALL = "from hts_classify.commands import console; console()"
+COMMAND = [sys.executable, "-P", "-m", "hts_classify"]
+"""The package that is installed, not one that lies in this folder without its core."""
 LIMIT_S, LIMIT_GIB = 30.0, 1.0
 SIDE = 64
 OPENED: list[Any] = []
@@ -69,13 +70,12 @@ def child(*words: str) -> tuple[float, float]:
     watch = (
         "import os, resource, subprocess, sys, time\n"
         "start = time.perf_counter()\n"
-        "done = subprocess.run([sys.executable, '-c', sys.argv[1], *sys.argv[2:]],"
-        " stdout=subprocess.DEVNULL)\n"
+        "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
         "print(time.perf_counter() - start,"
         " resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
         "sys.exit(done.returncode)"
     )
-    command = [sys.executable, "-c", watch, CALL, *words]
+    command = [sys.executable, "-c", watch, *COMMAND, *words]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     seconds, kib = done.stdout.split()
     return float(seconds), float(kib) / 2**20
@@ -122,7 +122,7 @@ def measure(folder: Path, plates: int, wells: int, fields: int) -> None:
     words = ["batch", str(table), "-o", str(out), "--images-per-batch", "64"]
     start = perf_counter()
     printed = subprocess.run(
-        [sys.executable, "-c", CALL, *words],
+        [*COMMAND, *words],
         check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
