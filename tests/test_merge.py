@@ -352,7 +352,7 @@ def test_a_merge_that_is_killed_between_two_files_is_repeated(
     parts: Path, tiny_plate: Path, tmp_path: Path
 ) -> None:
     for moment in (5, 31, 42):  # among tiles and shards, and between the tables
-        command = [sys.executable, "-c", KILLED, str(parts), str(moment)]
+        command = [sys.executable, "-P", "-c", KILLED, str(parts), str(moment)]
         assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == -9
     assert list(parts.glob("**/.*.part"))
     merge(parts)

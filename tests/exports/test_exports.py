@@ -125,7 +125,7 @@ def test_a_table_leaves_no_thread_behind_that_would_abort_the_program_at_its_end
         "read_measured(pathlib.Path(sys.argv[1]))\n"
         "print(threads() - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", count, str(measured)], capture_output=True)
+    done = subprocess.run([sys.executable, "-P", "-c", count, str(measured)], capture_output=True)
     assert (done.stdout, done.stderr) == (b"0\n", b"")
 
 
