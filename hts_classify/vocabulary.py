@@ -57,6 +57,7 @@ __all__ = [
     "figure_column",
     "figure_columns",
     "row_letters",
+    "row_number",
     "split_well",
     "well_name",
 ]
@@ -171,7 +172,22 @@ def row_letters(number: int) -> str:
     >>> row_letters(2), row_letters(32)
     ('B', 'AF')
     """
-    return ("A" if number > 26 else "") + chr(ord("A") + (number - 1) % 26)
+    before, last = divmod(number - 1, 26)
+    return (chr(ord("A") + before - 1) if before else "") + chr(ord("A") + last)
+
+
+def row_number(letters: str) -> int:
+    """Return a row's number, from 1, by its letters.
+
+    Examples
+    --------
+    >>> row_number("B"), row_number("AF")
+    (2, 32)
+    """
+    number = 0
+    for letter in letters:
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number
 
 
 def split_well(text: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..files import whole
 from ..plate import Plate
 from ..shards import OBJECT
-from ..vocabulary import COMPOUND, CONCENTRATION, PLATE, WELL, channel_word, split_well
+from ..vocabulary import COMPOUND, CONCENTRATION, PLATE, WELL, channel_word, row_number, split_well
 from .image_sets import IMAGE_NUMBER
 from .objects import location_columns
 
@@ -239,4 +239,4 @@ def _place(well: str) -> tuple[int, int]:
     ((2, 3), (27, 1))
     """
     row, column = split_well(well)
-    return sum((ord(letter) - 64) * 26**k for k, letter in enumerate(reversed(row))), column
+    return row_number(row), column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 from ..cost import frontier
@@ -21,6 +21,8 @@ from ..vocabulary import (
     UNLABELLED,
     UNLIKE,
     WELL,
+    row_letters,
+    row_number,
     split_well,
 )
 from .explained import explained
@@ -64,7 +66,7 @@ def page(record: Record) -> dict[str, Any]:
     cells = {path: plate_cells(record.wells, path) for path in TITLES}
     pictures = album(record)
     side, small = pictures.fit(keys, _ALL_PICTURES)
-    apart = disagreements(record, pictures)
+    apart = disagreements(record, pictures, cells)
     grid, maps = plate_grid(record.wells), plates(cells, names, keys)
     return {
         "record": record,
@@ -107,7 +109,8 @@ def marks(classes: Iterable[str]) -> dict[str, str]:
     >>> marks("ABCDEFGH")
     {'G': 'a', 'H': 'b'}
     """
-    return {name: _row_letters(k - _PLAIN).lower() for k, name in enumerate(classes) if k >= _PLAIN}
+    later = enumerate(islice(classes, _PLAIN, None), start=1)
+    return {name: row_letters(number).lower() for number, name in later}
 
 
 def _keys(wells: pd.DataFrame) -> list[Key]:
@@ -145,9 +148,10 @@ def plates(
 def plate_grid(wells: pd.DataFrame) -> dict[str, Any]:
     """Return the smallest usual plate that holds these wells: its row letters and columns."""
     places = [split_well(name) for name in wells[WELL].unique()]
-    row, column = max(_row_number(letters) for letters, _ in places), max(c for _, c in places)
-    rows, columns = next((f for f in _FORMATS if row < f[0] and column <= f[1]), (row + 1, column))
-    return {"rows": [_row_letters(k) for k in range(rows)], "columns": list(range(1, columns + 1))}
+    row, column = max(row_number(r) for r, _ in places), max(c for _, c in places)
+    rows, columns = next((f for f in _FORMATS if row <= f[0] and column <= f[1]), (row, column))
+    letters = [row_letters(number) for number in range(1, rows + 1)]
+    return {"rows": letters, "columns": list(range(1, columns + 1))}
 
 
 def empty_places(
@@ -157,18 +161,6 @@ def empty_places(
     held = {(cell["row"], cell["column"]) for cell in cells}
     places = product(range(len(grid["rows"])), range(len(grid["columns"])))
     return [place for place in places if place not in held]
-
-
-def _row_number(letters: str) -> int:
-    return (
-        ord(letters) - 65
-        if len(letters) == 1
-        else 26 * (ord(letters[0]) - 64) + (ord(letters[1]) - 65)
-    )
-
-
-def _row_letters(number: int) -> str:
-    return chr(65 + number) if number < 26 else chr(64 + number // 26) + chr(65 + number % 26)
 
 
 def plate_cells(wells: pd.DataFrame, path: str) -> list[dict[str, Any]]:
@@ -189,7 +181,7 @@ def plate_cells(wells: pd.DataFrame, path: str) -> list[dict[str, Any]]:
             {
                 "plate": well[PLATE],
                 "name": well[WELL],
-                "row": _row_number(letters),
+                "row": row_number(letters) - 1,
                 "column": column - 1,
                 "call": well[CALL],
                 "truth": well[TARGET] if scored else None,
@@ -208,11 +200,16 @@ def _shade(sure: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * sure):02x}" for a, b in ends)
 
 
-def disagreements(record: Record, pictures: Album) -> list[dict[str, Any]]:
-    """Return the wells that the paths call differently, the first 96 with their first field."""
+def disagreements(
+    record: Record, pictures: Album, drawn: Mapping[str, Iterable[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Return the wells that the paths call differently, the first 96 with their first field.
+
+    `drawn` is each path's `plate_cells`.
+    """
     cells = {
-        path: {(cell["plate"], cell["name"]): cell for cell in _ordered(record, path)}
-        for path in TITLES
+        path: {(cell["plate"], cell["name"]): cell for cell in _ordered(record, own)}
+        for path, own in drawn.items()
     }
     wells = record.wells.pivot(index=[PLATE, WELL], columns=PATH, values=CALL)
     truth = record.wells.drop_duplicates([PLATE, WELL]).set_index([PLATE, WELL])[TARGET]
@@ -239,10 +236,9 @@ def disagreements(record: Record, pictures: Album) -> list[dict[str, Any]]:
     return found
 
 
-def _ordered(record: Record, path: str) -> list[dict[str, Any]]:
+def _ordered(record: Record, cells: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a path's cells by plate, in the run's order, and then by row and column."""
     order = {name: k for k, name in enumerate(record.run["plates"])}
-    cells = plate_cells(record.wells, path)
     return sorted(cells, key=lambda c: (order.get(c["plate"], -1), c["row"], c["column"]))
 
 

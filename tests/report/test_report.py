@@ -19,7 +19,7 @@ from hts_classify.errors import DataError
 from hts_classify.report import load_record, summary
 from hts_classify.report.figures import disagreements, plate_cells, plate_grid
 from hts_classify.report.pictures import Painter, album
-from hts_classify.vocabulary import PLATE, WELL
+from hts_classify.vocabulary import PLATE, TITLES, WELL
 
 
 class Links(HTMLParser):
@@ -77,7 +77,8 @@ def test_disagreements_are_the_wells_that_the_paths_call_differently(tiny_run: P
     record = load_record(tiny_run)
     table = record.wells.pivot(index=WELL, columns="Path", values="Class")
     apart = set(table.index[table["tas_svm"] != table["cnn"]])
-    found = disagreements(record, album(record))
+    cells = {path: plate_cells(record.wells, path) for path in TITLES}
+    found = disagreements(record, album(record), cells)
     assert {well[WELL] for well in found} == apart
     assert all(well["picture"].startswith("data:image/jpeg") for well in found)
 
