@@ -28,6 +28,7 @@ from ..vocabulary import (
     columns_with,
 )
 from .held import Measured
+from .image_sets import unused
 from .profiles import well_profiles
 
 if TYPE_CHECKING:
@@ -117,16 +118,9 @@ def _variables(names: list[str]) -> pd.DataFrame:
 
 def _without_slashes(table: pd.DataFrame) -> pd.DataFrame:
     """Rename columns that HDF5 could not hold; names that are taken get numbers."""
-    taken = {str(name) for name in table if "/" not in str(name)}
-    names: dict[str, str] = {}
+    names = {str(name): str(name) for name in table if "/" not in str(name)}
     for title in [str(name) for name in table if "/" in str(name)]:
-        stem = title.replace("/", "_")
-        name, number = stem, 1
-        while name in taken:
-            number += 1
-            name = f"{stem}_{number}"
-        taken.add(name)
-        names[title] = name
+        names[title] = unused(title.replace("/", "_"), names.values())
     return table.rename(columns=names)
 
 

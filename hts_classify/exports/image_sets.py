@@ -8,7 +8,8 @@ names it: `HTS_Class_<path>`, `HTS_Score_<path>_<class>`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +38,7 @@ from .held import Measured
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["IMAGE_NUMBER", "image_table", "sql_names", "write_image_csv"]
+__all__ = ["IMAGE_NUMBER", "image_table", "sql_names", "unused", "write_image_csv"]
 
 IMAGE_NUMBER: Final = "ImageNumber"
 _CALLED: Final = "HTS"
@@ -112,14 +113,22 @@ def sql_names(columns: Iterable[Any]) -> dict[str, str]:
     taken: set[str] = set()
     for column in map(str, columns):
         stem = column if column.startswith(("Image_", IMAGE_NUMBER)) else f"Image_{column}"
-        stem = re.sub(r"[^0-9A-Za-z_]", "_", stem)
-        name, number = stem, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{stem}_{number}"
+        name = unused(re.sub(r"[^0-9A-Za-z_]", "_", stem), taken, alike=str.lower)
         taken.add(name.lower())
         names[column] = name
     return names
+
+
+def unused(stem: str, taken: Container[str], *, alike: Callable[[str], str] = str) -> str:
+    """Return a name, with a number behind it where one that is `alike` is taken.
+
+    Examples
+    --------
+    >>> unused("dose", {"dose", "dose_2"})
+    'dose_3'
+    """
+    names = chain([stem], (f"{stem}_{number}" for number in count(2)))
+    return next(name for name in names if alike(name) not in taken)
 
 
 def _find(measured: Measured, plates: Sequence[Plate]) -> list[tuple[Plate, Field]]:

@@ -14,7 +14,7 @@ from ..files import whole
 from ..plate import Plate
 from ..plate.image_sets import number_image_sets
 from ..shards import OBJECT
-from ..vocabulary import PLATE, SITE, TIMEPOINT, WELL, columns_with
+from ..vocabulary import columns_with
 from .held import Measured
 from .image_sets import IMAGE_NUMBER
 
@@ -67,13 +67,12 @@ def object_table(measured: Measured, plates: Sequence[Plate]) -> pd.DataFrame:
     held = measured.objects
     assert held is not None
     names = location_columns(measured.object_name, volumes=plates[0].volumes)
-    keys = [name for name in (PLATE, WELL, SITE, TIMEPOINT) if name in held]
-    groups = dict(iter(held.groupby(keys, sort=False)))
+    groups = dict(iter(held.groupby(measured.places, sort=False)))
     label = str(measured.asked["labels"])
     parts = []
     by_name = {plate.name: plate for plate in plates}
     for (name, field), number in number_image_sets(plates).items():
-        key = (name, field.well, field.site, field.timepoint)[: len(keys)]
+        key = (name, field.well, field.site, field.timepoint)[: len(measured.places)]
         if key not in groups:
             continue
         own = groups[key].sort_values(OBJECT, ignore_index=True)
