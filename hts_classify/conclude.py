@@ -38,7 +38,6 @@ class _Sights(Mapping[tuple[str, int], "pd.DataFrame"]):
         self._files = files
 
     def __getitem__(self, key: tuple[str, int]) -> pd.DataFrame:
-
         return read_frame(self._files[key])
 
     def __iter__(self) -> Iterator[tuple[str, int]]:

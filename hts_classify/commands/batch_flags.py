@@ -19,11 +19,11 @@ from ..errors import HTSError, UsageError
 from ..files import absolute, place, whole
 from ..plate import ImageSets
 from ..plate.list_table import is_image_list
+from .terminal import LEFT_OUT
 
 __all__ = ["add_batch_flags", "add_input_flags", "image_sets_of", "settle", "supervised"]
 
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
-_LEFT_OUT: Final = 3
 
 
 def add_input_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -166,7 +166,7 @@ def supervised(options: argparse.Namespace, call: Callable[[argparse.Namespace],
     code = 1
     try:
         code = call(options)
-        if code == _LEFT_OUT and options.always_continue:
+        if code == LEFT_OUT and options.always_continue:
             code = 0
     except HTSError:
         if options.log_level <= logging.DEBUG:

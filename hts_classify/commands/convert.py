@@ -7,7 +7,7 @@ import sys
 from typing import Literal
 
 from .plates import add_plate_options, add_view_options, open_shown
-from .terminal import TerminalProgress, plain_warnings
+from .terminal import LEFT_OUT, TerminalProgress, plain_warnings
 
 __all__ = ["prepare_parser", "run"]
 
@@ -64,4 +64,4 @@ def run(options: argparse.Namespace) -> int:
         f"hts-classify: {len(made.failures)} left out; {made.table} says what and why",
         file=sys.stderr,
     )
-    return 3
+    return LEFT_OUT

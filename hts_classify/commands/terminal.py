@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from ..errors import HTSWarning
 from ..progress import Advance, Progress
@@ -21,7 +21,10 @@ from ..report import count_failures
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TerminalProgress", "left_out", "plain", "plain_warnings"]
+__all__ = ["LEFT_OUT", "TerminalProgress", "left_out", "plain", "plain_warnings"]
+
+LEFT_OUT: Final = 3
+"""Exit code of a command that has finished, but for some fields."""
 
 
 class TerminalProgress(Progress):
@@ -159,4 +162,4 @@ def left_out(failures: pd.DataFrame, folder: object, level: int = logging.INFO) 
             f"hts-classify: {count_failures(failures)} left out; {folder}/failures.csv says why",
             file=sys.stderr,
         )
-    return 3
+    return LEFT_OUT
