@@ -30,10 +30,11 @@ from .fields import split_choice
 from .finding import find_plates
 from .hdf5 import is_hdf5, open_hdf5
 from .illumination import correct_illumination
-from .image_list import is_image_list, open_image_list
+from .image_list import open_image_list
 from .image_sets import ImageSets, choose_image_sets, number_image_sets
 from .layout import Field, Missing, Plate, PlateInfo, View
 from .list_illumination import correct_as_listed
+from .list_table import is_image_list
 from .many import distinct
 from .ome_zarr import is_zarr_group, open_ome_zarr, store_stem
 from .platemap import (

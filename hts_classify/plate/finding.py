@@ -9,7 +9,7 @@ from typing import Final
 
 from ..errors import PlateError
 from .hdf5 import is_hdf5
-from .image_list import plate_names
+from .list_table import plate_names
 from .ome_zarr import is_zarr_group
 
 __all__ = ["find_plates"]

@@ -26,11 +26,11 @@ from .layout import Field, View
 from .list_bytes import check_storages
 from .list_metadata import metadata_of
 from .list_places import locate
-from .list_table import ListTable, is_image_list, plate_names, read_list
+from .list_table import ListTable, read_list
 from .ome import plate_order
 from .stored import TRANSIENT, Broken, Image, StoredPlate, make_plate
 
-__all__ = ["is_image_list", "open_image_list", "plate_names"]
+__all__ = ["open_image_list"]
 
 
 @dataclass(slots=True)

@@ -86,13 +86,14 @@ def number_image_sets(plates: Sequence[Plate]) -> dict[tuple[str, Field], int]:
     >>> list(numbers.values()) == list(range(1, len(plate.fields) + 1))
     True
     """
-    sources: dict[str, list[Plate]] = {}
+    sources: dict[tuple[str, str], list[Plate]] = {}
     for plate in plates:
-        sources.setdefault(_table_of(plate) or plate.path, []).append(plate)
+        table = _table_of(plate)
+        sources.setdefault((table, table or plate.path), []).append(plate)
     numbers: dict[tuple[str, Field], int] = {}
     before = 0
-    for source, own in sources.items():
-        rows = row_places(Path(source)) if _table_of(own[0]) else ()
+    for (table, _), own in sources.items():
+        rows = row_places(Path(table)) if table else ()
         found = [_rows_of(plate, rows) for plate in own]
         if all(found):
             places = [(at, row.number) for at_rows in found for at, row in at_rows.items()]
@@ -152,16 +153,12 @@ def group_values(plates: Sequence[Plate]) -> dict[tuple[str, Field], dict[str, s
     stands; of every store its plate, well, site and, where there are several, time point.
     """
     values: dict[tuple[str, Field], dict[str, str]] = {}
-    tables: dict[str, tuple[RowPlace, ...]] = {}
     for plate in plates:
-        file = _table_of(plate)
-        if file and file not in tables:
-            tables[file] = row_places(Path(file))
-        rows = _rows_of(plate, tables.get(file, ()), every=True)
-        for field in plate.fields:
-            own = {SITE: str(field.site)}
-            if any(field.timepoint for field in plate.fields[:_SHOWN]):
-                own[TIMEPOINT] = str(field.timepoint)
+        table, fields = _table_of(plate), plate.fields
+        rows = _rows_of(plate, row_places(Path(table)) if table else (), every=True)
+        timed = any(field.timepoint for field in fields[:_SHOWN])
+        for field in fields:
+            own = {SITE: str(field.site)} | ({TIMEPOINT: str(field.timepoint)} if timed else {})
             own |= rows[field].metadata if field in rows else {}
             values[plate.name, field] = own | {PLATE: plate.name, WELL: field.well}
     return values

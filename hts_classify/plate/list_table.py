@@ -42,7 +42,7 @@ _FUNCTIONS: Final = (".npy", ".mat")
 """Files that CellProfiler keeps illumination functions in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ListTable:
     """The rows of an image list."""
 
@@ -137,7 +137,11 @@ def read_list(path: Path) -> ListTable:
 
 def row_places(path: Path) -> tuple[RowPlace, ...]:
     """Say of every row of an image list which plate, well, site and time point it is of."""
-    table = read_list(path)
+    return _placed(read_list(path))
+
+
+@lru_cache(maxsize=1)  # to choose image sets asks for it several times
+def _placed(table: ListTable) -> tuple[RowPlace, ...]:
     places: list[RowPlace] = []
     held: dict[tuple[str, str], int] = {}
     for number, (_, row) in enumerate(table.rows, start=1):

@@ -13,8 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 from stores import noise
 
 from hts_classify.errors import FieldError, PlateError
-from hts_classify.plate.image_list import is_image_list, open_image_list, plate_names
+from hts_classify.plate.image_list import open_image_list
 from hts_classify.plate.layout import View
+from hts_classify.plate.list_table import is_image_list, plate_names
 from hts_classify.plate.stored import StoredPlate
 
 PLAIN = "Metadata_Well,Metadata_Site,FileName_DNA,FileName_GFP"
