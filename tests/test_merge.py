@@ -275,7 +275,7 @@ def test_parts_that_do_not_go_together_are_named_and_nothing_is_written(
 def test_a_damaged_plan_does_not_cost_the_parts(parts: Path, content: str) -> None:
     (parts / "parts" / "batch.json").write_text(content)
     shutil.rmtree(next((parts / "parts").glob("*/")))
-    with pytest.raises(DataError, match=r"batch\.json: is damaged.*delete the file and call batch"):
+    with pytest.raises(DataError, match=r"batch\.json: is damaged; delete the file and call batch"):
         merge(parts)
 
 

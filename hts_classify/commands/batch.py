@@ -118,19 +118,17 @@ def _command(options: argparse.Namespace, batch: Batch, out: str) -> str:
 
 def _write_plan(out: str, batches: list[Batch], commands: list[str]) -> None:
     """Write down what merging asks for; `UsageError` where parts of other commands are."""
-    from ..extract.parts import PART, PLAN
-    from ..files import PARTS, place, read_json, write_json
+    from ..extract.parts import PART, PLAN, read_plan
+    from ..files import PARTS, place, write_json
     from ..plate.image_sets import ranges
 
     folder = place(out) / PARTS
-    content = {
-        "commands": [
-            {"part": b.name, "image_sets": list(map(list, ranges(b.image_sets))), "command": c}
-            for b, c in zip(batches, commands, strict=True)
-        ]
-    }
+    planned = [
+        {"part": b.name, "image_sets": list(map(list, ranges(b.image_sets))), "command": c}
+        for b, c in zip(batches, commands, strict=True)
+    ]
     file = folder / PLAN
-    if file.exists() and read_json(file) == content:
+    if read_plan(file) == planned:
         return
     names = {batch.name for batch in batches}
     begun = sorted(path.parent.name for path in folder.glob(f"*/{PART}"))
@@ -141,7 +139,7 @@ def _write_plan(out: str, batches: list[Batch], commands: list[str]) -> None:
             where=str(folder),
             remedy="delete it, or name another folder with -o",
         )
-    write_json(file, content)
+    write_json(file, {"commands": planned})
 
 
 def _summary(plates: tuple[Plate, ...], batches: list[Batch], merge: str) -> str:

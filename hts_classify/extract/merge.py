@@ -29,7 +29,7 @@ from ..shards import TILE_ROW, records_of, shard_schema, write_table
 from ..tiles import CropStore
 from ..timings import Timings
 from . import check_folder, held_pass
-from .parts import DESCRIPTION, PART, PLAN, Part, restricted
+from .parts import DESCRIPTION, PART, PLAN, Part, read_plan, restricted
 from .resume import sound
 from .settings import folder_name, plan
 from .tables import Extraction, collect
@@ -67,6 +67,8 @@ class _Held:
     part: Part
     description: dict[str, Any] | None
     """Of its pass; None where it had not begun."""
+    costs: dict[str, Any]
+    """Its `timings.json`, which also says where its plates were."""
     rows: frozenset[int] = frozenset()
     """Rows that are whole, and as the plates now are."""
 
@@ -152,8 +154,9 @@ def _parts(folder: Path) -> list[_Held]:
     held = []
     for path in found:
         file = path / "features" / DESCRIPTION
-        begun = file.exists() and "plates" in Timings(path / "timings.json").content
-        held.append(_Held(path, Part.read(path / PART), read_json(file) if begun else None))
+        costs = Timings(path / "timings.json").content
+        described = read_json(file) if file.exists() and "plates" in costs else None
+        held.append(_Held(path, Part.read(path / PART), described, costs))
     return held
 
 
@@ -188,7 +191,7 @@ def _check_alike(parts: Sequence[_Held]) -> _Held:
 
 def _plates(one: _Held) -> dict[str, str]:
     """Return where a part's plates were."""
-    return {f"plate {n}": p for n, p in Timings(one.folder / "timings.json").content["plates"]}
+    return {f"plate {name}": path for name, path in one.costs["plates"]}
 
 
 def _numbers(plates: Sequence[Plate]) -> list[int]:
@@ -220,7 +223,11 @@ def _incomplete(
     folder: Path, parts: Sequence[_Held], lost: set[int], count: int
 ) -> IncompleteError:
     """Name what is to be run again: the printed commands where they are known."""
-    commands = _planned(folder / PARTS / PLAN, lost)
+    commands = [
+        entry["command"]
+        for entry in read_plan(folder / PARTS / PLAN)
+        if any(first <= n <= last for first, last in entry["image_sets"] for n in lost)
+    ]
     of = [one.folder.name for one in parts if one.part.image_sets & lost]
     begun = f" ({', '.join(of[:8])} {'is' if len(of) == 1 else 'are'} not finished)" if of else ""
     if commands:
@@ -236,24 +243,6 @@ def _incomplete(
         remedy=remedy,
         commands=commands,
     )
-
-
-def _planned(file: Path, lost: set[int]) -> list[str]:
-    """Return the printed commands that some image sets were for."""
-    if not file.exists():
-        return []
-    try:
-        return [
-            entry["command"]
-            for entry in read_json(file)["commands"]
-            if any(first <= n <= last for first, last in entry["image_sets"] for n in lost)
-        ]
-    except (DataError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            "is damaged, and image sets are missing",
-            where=str(file),
-            remedy="delete the file and call batch again, as for the parts that are there",
-        ) from error
 
 
 def _join(job: Job, tasks: Sequence[Task], parts: Sequence[_Held]) -> None:
@@ -306,11 +295,10 @@ def _add_up(folder: Path, parts: Sequence[_Held]) -> dict[str, dict[str, float]]
     """Add up what the wells cost in all parts, and write it down."""
     timings, wells = Timings(folder / "timings.json"), dict[str, dict[str, float]]()
     for one in [part for part in parts if part.description is not None]:
-        content = Timings(one.folder / "timings.json").content
-        for well, cost in content.get("wells", {}).items():
+        for well, cost in one.costs.get("wells", {}).items():
             held = wells.setdefault(well, {})
             held |= {name: held.get(name, 0) + value for name, value in cost.items()}
-        timings.note(cost={"plates": content["plates"]})
+        timings.note(cost={"plates": one.costs["plates"]})
     for well, cost in wells.items():
         timings.note("wells", well, cost=cost)
     timings.save()

@@ -27,6 +27,7 @@ __all__ = [
     "claim_part",
     "part_name",
     "part_of",
+    "read_plan",
     "restricted",
 ]
 
@@ -83,6 +84,35 @@ class Part:
                 where=str(file),
                 remedy="delete the folder that it is in, and run its command again",
             ) from None
+
+
+def read_plan(file: Path) -> list[dict[str, Any]]:
+    """Read what `batch` planned, an entry a part: its `part`, `image_sets` and `command`.
+
+    Nothing where nobody planned.
+
+    Raises
+    ------
+    DataError
+        When it is damaged.
+    """
+    if not file.exists():
+        return []
+    try:
+        return [
+            {
+                "part": str(entry["part"]),
+                "image_sets": [[int(first), int(last)] for first, last in entry["image_sets"]],
+                "command": str(entry["command"]),
+            }
+            for entry in read_json(file)["commands"]
+        ]
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "is damaged",
+            where=str(file),
+            remedy="delete the file and call batch again, as for the parts that are there",
+        ) from error
 
 
 def part_name(image_sets: Iterable[int]) -> str:

@@ -117,9 +117,11 @@ def _has_companions(job: Job, task: Task, *, thorough: bool) -> bool:
     companions = [job.shard(task.plate, task.well, kind) for kind in job.companions]
     if not all(has_key(path, key) for path in companions):
         return False
+    if "crops" not in job.companions:
+        return True
     crops = CropStore(place(job.out) / "crops.zarr")
-    if "crops" not in job.companions or not thorough:
-        return "crops" not in job.companions or crops.has(plate, task.well)
+    if not thorough:
+        return crops.has(plate, task.well)
     try:
         crops.read(plate, task.well)
     except DataError:

@@ -75,10 +75,7 @@ class CropStore:
         """
         if crops.ndim != 4 or crops.dtype.name not in _KINDS:
             raise DataError(f"crops of {crops.dtype} {crops.shape}", where=str(self.path))
-        array = self._array(plate, well)
-        for group in (self.path, array.parent):
-            if not (group / METADATA).exists():
-                write_json(group / METADATA, group_metadata())
+        array = self._begun(plate, well)
         if len(crops):
             with whole(array / _FILE) as part, part.open("wb") as file:
                 file.writelines(_shard(crops))
@@ -88,10 +85,7 @@ class CropStore:
 
     def take(self, plate: str, well: str, other: CropStore) -> None:
         """Keep a well's crops as another store has them."""
-        array, source = self._array(plate, well), other._array(plate, well)
-        for group in (self.path, array.parent):
-            if not (group / METADATA).exists():
-                write_json(group / METADATA, group_metadata())
+        array, source = self._begun(plate, well), other._array(plate, well)
         if (source / _FILE).exists():
             again(source / _FILE, array / _FILE)
         again(source / METADATA, array / METADATA)
@@ -162,6 +156,14 @@ class CropStore:
                 where=str(well.array),
                 remedy="delete the run's folder and run again",
             )
+
+    def _begun(self, plate: str, well: str) -> Path:
+        """Return a well's array, in groups that are there."""
+        array = self._array(plate, well)
+        for group in (self.path, array.parent):
+            if not (group / METADATA).exists():
+                write_json(group / METADATA, group_metadata())
+        return array
 
     def _array(self, plate: str, well: str) -> Path:
         for name in (plate, well):
